@@ -1,1 +1,13 @@
-//! placeholder
+//! From a [`runner_spec::Spec`] to a [`Plan`]: everything that is decided before the first request.
+//!
+//! Pure: the document, the environment and the stored state come in as values, and the same inputs give the same plan,
+//! byte for byte. The plan is engine-neutral, serialisable and free of secrets.
+
+pub mod model;
+pub mod template;
+
+pub use template::Template;
+
+pub use model::{
+    ColumnType, EngineChoice, Gates, Limits, LoadPlan, Plan, SourcePlan, StreamPlan, TransformPlan,
+};

@@ -296,10 +296,23 @@ pub struct ValidationRules {
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum ForEach {
     /// `variable: [a, b]`, or a list for the one variable that nothing else binds (`variable` is empty then).
-    List { variable: Option<String>, values: Vec<String> },
+    List {
+        variable: Option<String>,
+        values: Vec<String>,
+    },
     /// Inclusive at both ends.
-    Range { variable: Option<String>, from: i64, to: i64, step: i64 },
-    Parent { variable: Option<String>, endpoint: String, field: String, incremental: bool },
+    Range {
+        variable: Option<String>,
+        from: i64,
+        to: i64,
+        step: i64,
+    },
+    Parent {
+        variable: Option<String>,
+        endpoint: String,
+        field: String,
+        incremental: bool,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

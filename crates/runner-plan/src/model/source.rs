@@ -1,0 +1,257 @@
+//! How a stream's bytes are asked for.
+
+use runner_spec::model::{Auth, StatusMeaning};
+use serde::{Deserialize, Serialize};
+
+use crate::template::Template;
+
+/// The kinds of source that can be read in this version; `plan` refuses the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum SourcePlan {
+    Http(Box<HttpSource>),
+    Files(FileSource),
+}
+
+/// An endpoint of an HTTP API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HttpSource {
+    pub method: String,
+    /// Base URL and path; path variables are percent-encoded when rendered.
+    pub url: Template,
+    pub headers: Vec<(String, Template)>,
+    pub query: Vec<(String, Template)>,
+    pub body: Option<Body>,
+    /// Strings in it are templates.
+    pub auth: Auth,
+    pub pages: PagePlan,
+    pub rows: RowPath,
+    /// Absent: decided by the response's content type.
+    pub format: Option<DataFormat>,
+    pub text: TextFormat,
+    pub on_status: Vec<(String, StatusMeaning)>,
+    pub rate_limit: Option<RateLimit>,
+    pub retry: RetryPolicy,
+    pub chains: Chains,
+    /// Every variable that the templates use, and what binds it.
+    pub variables: Vec<Variable>,
+    pub allowed_origins: AllowedOrigins,
+    /// Whether the source states a stable order; offset and page kinds without one are warned of.
+    pub stable_order: bool,
+}
+
+/// A request body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    Text(Template),
+    /// A JSON value whose strings are templates.
+    Json(serde_json::Value),
+}
+
+/// Origins beside the base URL's that a next URL may lead to; none of them gets credentials.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowedOrigins {
+    pub hosts: Vec<String>,
+}
+
+/// Pagination with its end conditions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PagePlan {
+    pub kind: PageKind,
+    pub page_size: Option<u64>,
+    pub max_pages: Option<u64>,
+    /// Where the API states its own total.
+    pub total: Option<RowPath>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum PageKind {
+    None,
+    Offset {
+        offset_param: String,
+        limit_param: Option<String>,
+    },
+    Page {
+        page_param: String,
+        size_param: Option<String>,
+        start_page: u64,
+    },
+    /// With neither path the next page is found by the order that the format's description gives.
+    Cursor {
+        cursor_param: Option<String>,
+        size_param: Option<String>,
+        cursor_path: Option<RowPath>,
+        next_url_path: Option<RowPath>,
+    },
+    LinkHeader {
+        size_param: Option<String>,
+    },
+    NextUrl {
+        path: Option<RowPath>,
+        size_param: Option<String>,
+    },
+}
+
+/// A path into a document or a row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowPath {
+    /// Names, indices and `[*]`: decoded while the bytes stream.
+    Steps(Vec<RowPathStep>),
+    /// Any other JSONPath (RFC 9535): needs the whole document.
+    Query(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowPathStep {
+    Name(String),
+    Index(u64),
+    Each,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataFormat {
+    Json,
+    JsonLines,
+    Csv,
+    Xml,
+    Parquet,
+}
+
+/// Settings of the text formats.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextFormat {
+    pub delimiter: char,
+    pub quote: char,
+    pub has_header: bool,
+    /// Texts that mean null.
+    pub nulls: Vec<String>,
+}
+
+impl Default for TextFormat {
+    fn default() -> Self {
+        Self {
+            delimiter: ',',
+            quote: '"',
+            has_header: true,
+            nulls: vec![String::new()],
+        }
+    }
+}
+
+/// One token bucket a group and provider.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RateLimit {
+    pub group: String,
+    /// Absent: only what the server's answers say.
+    pub per_second: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Retries after the first try.
+    pub max_retries: u32,
+    pub initial_backoff_ms: u64,
+    pub max_backoff_ms: u64,
+    pub multiplier: f64,
+    /// Statuses (`503`, `5xx`) and causes (`timeout`, `connection`).
+    pub retry_on: Vec<String>,
+}
+
+/// How many request chains the stream has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Chains {
+    Single,
+    /// One per value.
+    Values {
+        variable: String,
+        values: Vec<String>,
+    },
+    /// One per distinct value of the parent, in first-seen order.
+    Parent {
+        variable: String,
+        stream: String,
+        /// Target column of the parent.
+        field: String,
+        /// The parent's own incremental run bounds the children too.
+        incremental: bool,
+    },
+}
+
+/// A variable of a template, and what binds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variable {
+    pub name: String,
+    pub source: VariableSource,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VariableSource {
+    Parameter,
+    Window,
+    Parent,
+    ForEach,
+    Secret,
+    Config,
+    Run,
+}
+
+/// Reading only what is new, or a default window of days.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IncrementalPlan {
+    /// Target column; absent for a default window of days.
+    pub cursor_field: Option<String>,
+    pub initial: Option<String>,
+    pub lookback_ms: u64,
+    pub settle_ms: u64,
+    pub from_param: Option<String>,
+    pub to_param: Option<String>,
+    pub window: Window,
+    pub format: TimeFormat,
+}
+
+/// How the time between the cursor and the nominal time is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// From the cursor on, without an upper bound.
+    Open,
+    /// From the cursor to the nominal time less `settle`, in one piece.
+    Whole,
+    /// In steps of this many milliseconds.
+    Steps { step_ms: u64 },
+    /// The default of days back from the nominal time; it reads days again on every run.
+    LastDays { days: u32 },
+}
+
+/// How a window's bound is written into a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeFormat {
+    /// As the cursor came from the source: the date for dates, RFC 3339 for date-times, the number for numbers.
+    Natural,
+    Date,
+    EpochSeconds,
+    EpochMillis,
+    Strftime(String),
+}
+
+/// Files, in a folder or an object store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileSource {
+    /// URL of a file, a folder or a glob (`file://`, `s3://`, or a path relative to the working folder).
+    pub location: Template,
+    /// Name of the connection that holds the object store's settings.
+    pub connection: Option<String>,
+    /// Absent: by each file's extension.
+    pub format: Option<DataFormat>,
+    pub rows: RowPath,
+    pub text: TextFormat,
+    pub variables: Vec<Variable>,
+}
