@@ -1,1 +1,32 @@
-//! placeholder
+//! The ports that every other part stands behind, and the words they speak: ids, errors, secrets, jobs, parts, checkpoints.
+//!
+//! Nothing here does I/O. Implementations live in their own crates and never depend on each other.
+
+pub mod cancel;
+pub mod checkpoint;
+pub mod clock;
+pub mod commit;
+pub mod engine;
+pub mod error;
+pub mod feed;
+pub mod ids;
+pub mod job;
+pub mod part;
+pub mod position;
+pub mod progress;
+pub mod report;
+pub mod secret;
+
+pub use cancel::Cancel;
+pub use checkpoint::{Checkpoint, Checkpoints, ResumeState};
+pub use clock::{Clock, SystemClock};
+pub use commit::{Committer, Fence, LoadContext, Written};
+pub use engine::{Artifact, Engine, EngineInfo, RunContext, RunHandle, RunStatus};
+pub use error::{Blame, Error, ErrorKind, Result, Retry};
+pub use feed::{CursorState, FeedState, FeedStore};
+pub use ids::{Attempt, FeedId, JobId, LoadId, Seq, SubmissionId, TenantId, WorkerId};
+pub use job::{Claim, Created, Job, JobState, JobStore, NewJob, Transition};
+pub use part::{Part, Segment};
+pub use position::{ChainEnd, ChainKey, PageCursor, Position};
+pub use progress::{Progress, ProgressEvent, ProgressSink};
+pub use secret::{Secret, SecretRef, SecretStore};

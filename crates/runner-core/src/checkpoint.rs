@@ -1,0 +1,172 @@
+//! The checkpoint: a barrier over all outputs of a stream, stored in one transaction.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use runner_plan::model::ColumnField;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::job::Claim;
+use crate::part::Part;
+use crate::position::Position;
+
+/// Everything that one barrier makes durable.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// A stream or a transform.
+    pub stream: String,
+    /// Chains that moved since the last barrier.
+    pub positions: Vec<Position>,
+    pub parts: Vec<Part>,
+    /// Added to what is stored.
+    pub counters: Counters,
+    /// Counters of chains that were started over, taken back: what their superseded rows had added.
+    pub schema: Option<SchemaRecord>,
+    /// What has been seen of the source's own schema; merged with what is stored.
+    pub observed: Observed,
+    /// Highest cursor values and boundaries, per chain.
+    pub cursors: Vec<ChainCursor>,
+    pub warnings: Vec<Warning>,
+}
+
+/// Counts of a stream. All but `requests` and `bytes_read` are per chain generation, so that superseded rows are not counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    pub requests: u64,
+    pub bytes_read: u64,
+    /// Counters of each chain generation that this barrier covers, summed per (chain, generation).
+    pub chains: Vec<ChainCounters>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainCounters {
+    pub chain: u64,
+    pub generation: u32,
+    pub pages: u64,
+    pub rows_read: u64,
+    pub rows_passed: u64,
+    pub rows_quarantined: u64,
+    /// Outside the window, dropped.
+    pub rows_outside: u64,
+    /// Seen in the boundary of the last run, or twice in the chain.
+    pub rows_repeated: u64,
+    /// Cells of required fields, and those of them that are not null.
+    pub required_cells: u64,
+    pub required_present: u64,
+    /// Values of fields that no mapping names.
+    pub fields_dropped: u64,
+}
+
+/// The schema that a stream's parts are written with; it only widens within a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SchemaRecord {
+    pub version: u32,
+    pub columns: Vec<ColumnField>,
+}
+
+/// The union of what was seen of the source's rows, before mapping.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Dotted field → what was seen of it.
+    pub fields: BTreeMap<String, ObservedField>,
+    pub rows: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedField {
+    /// Names of the JSON (or column) types seen, sorted; nulls apart.
+    pub types: Vec<String>,
+    pub present: u64,
+    pub nulls: u64,
+}
+
+/// Cursor of one chain value, as far as it has been sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainCursor {
+    /// [`crate::position::ChainKey::value`].
+    pub value: String,
+    pub maximum: Option<String>,
+    /// Hash of the raw row → count, of the rows that have the maximum.
+    pub boundary: BTreeMap<String, u32>,
+    /// More rows share the maximum than a boundary may hold: the cursor stays one distinct value behind.
+    pub behind: Option<String>,
+    /// End of the last window that was read whole.
+    pub complete_to: Option<String>,
+}
+
+/// Something the report tells; the run goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Warning {
+    /// Stable: people filter by it.
+    pub code: String,
+    pub stream: Option<String>,
+    pub message: String,
+}
+
+/// What a new attempt finds of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResumeState {
+    pub positions: Vec<Position>,
+    pub schema: Option<SchemaRecord>,
+    pub cursors: Vec<ChainCursor>,
+    /// Summed over the chains' last generations.
+    pub totals: Totals,
+    pub observed: Observed,
+    pub warnings: Vec<Warning>,
+}
+
+/// Sums of a stream's counters, superseded rows left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    pub requests: u64,
+    pub bytes_read: u64,
+    pub pages: u64,
+    pub rows_read: u64,
+    pub rows_passed: u64,
+    pub rows_quarantined: u64,
+    pub rows_outside: u64,
+    pub rows_repeated: u64,
+    pub required_cells: u64,
+    pub required_present: u64,
+    pub fields_dropped: u64,
+    /// Chains that ended, by how.
+    pub chains_ended: BTreeMap<String, u64>,
+}
+
+/// The store's side of a barrier. Every call is fenced by the claim: a stale one is a conflict.
+#[async_trait]
+pub trait Checkpoints: Send + Sync {
+    async fn checkpoint(&self, claim: &Claim, checkpoint: &Checkpoint) -> Result<()>;
+    async fn resume_state(&self, claim: &Claim, stream: &str) -> Result<ResumeState>;
+    /// Parts of the job in the order in which they were sealed; superseded segments are still in them.
+    async fn parts(&self, claim: &Claim) -> Result<Vec<Part>>;
+    /// Last generation of each chain of a stream that was started over at least once: chain index → generation.
+    async fn generations(&self, claim: &Claim, stream: &str) -> Result<BTreeMap<u64, u32>>;
+    /// Appends distinct values of a parent, in first-seen order, to the sealed list; `complete` closes it.
+    async fn seal_values(
+        &self,
+        claim: &Claim,
+        stream: &str,
+        field: &str,
+        values: &[String],
+        complete: bool,
+    ) -> Result<()>;
+    /// A page of the sealed list from an index on, and whether the list is complete.
+    async fn values(
+        &self,
+        claim: &Claim,
+        stream: &str,
+        field: &str,
+        from: u64,
+        limit: u32,
+    ) -> Result<(Vec<String>, bool)>;
+    /// Which chains have ended, of this range of indices: a million chains are never in memory at once.
+    async fn ended_chains(
+        &self,
+        claim: &Claim,
+        stream: &str,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<u64>>;
+}

@@ -1,0 +1,103 @@
+//! What is kept of a feed between runs.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use runner_plan::model::ColumnField;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Observed;
+use crate::error::Result;
+use crate::ids::{FeedId, JobId, Seq};
+use crate::job::Claim;
+
+/// State of a feed, as far as it fits in memory: cursors of children stand as rows, see [`FeedStore::cursor`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FeedState {
+    /// Stream → its columns as last loaded.
+    pub schemas: BTreeMap<String, Vec<ColumnField>>,
+    /// Stream → the accepted schema of the source, the union of what was accepted.
+    pub accepted: BTreeMap<String, Observed>,
+    /// Hash of the columns part of the document that set `accepted`, per stream.
+    pub accepted_for: BTreeMap<String, String>,
+}
+
+/// Cursor of one stream and chain value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CursorState {
+    pub stream: String,
+    /// The parent's value; empty for a stream without a parent.
+    pub value: String,
+    pub cursor: Option<String>,
+    /// Hash of the raw row → count, of the rows that have the cursor's value.
+    pub boundary: BTreeMap<String, u32>,
+    pub updated_by: Option<JobId>,
+}
+
+/// What drift did in one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftRecord {
+    pub job: JobId,
+    pub stream: String,
+    pub at: DateTime<Utc>,
+    pub changes: Vec<DriftChange>,
+    pub decision: DriftDecision,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftChange {
+    pub field: String,
+    pub kind: DriftKind,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftKind {
+    Added,
+    Widened,
+    Changed,
+    Missing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftDecision {
+    FirstRun,
+    Accepted,
+    Recorded,
+    Blocked,
+    AcceptedByOperator,
+}
+
+/// State of feeds. What serves a caller takes a tenant; what a job changes is fenced by its claim.
+#[async_trait]
+pub trait FeedStore: Send + Sync {
+    async fn state(&self, feed: &FeedId) -> Result<FeedState>;
+    async fn cursor(&self, feed: &FeedId, stream: &str, value: &str)
+    -> Result<Option<CursorState>>;
+    async fn cursors(
+        &self,
+        feed: &FeedId,
+        stream: Option<&str>,
+        after: Option<(&str, &str)>,
+        limit: u32,
+    ) -> Result<Vec<CursorState>>;
+    /// Sets cursors and state as the last step of a commit; once per job.
+    async fn advance(
+        &self,
+        claim: &Claim,
+        feed: &FeedId,
+        state: &FeedState,
+        cursors_from_job: bool,
+    ) -> Result<()>;
+    /// By an operator.
+    async fn set_cursor(&self, feed: &FeedId, cursor: &CursorState) -> Result<()>;
+    async fn reset(&self, feed: &FeedId, stream: Option<&str>) -> Result<u64>;
+    async fn record_drift(&self, feed: &FeedId, record: &DriftRecord) -> Result<()>;
+    async fn drift(&self, feed: &FeedId, limit: u32) -> Result<Vec<DriftRecord>>;
+    async fn accept_schema(&self, feed: &FeedId, stream: &str, accepted: &Observed) -> Result<()>;
+    async fn feeds(&self, tenant: &crate::ids::TenantId) -> Result<Vec<(FeedId, Seq)>>;
+}

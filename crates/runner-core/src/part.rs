@@ -1,0 +1,49 @@
+//! Parts: sealed, durable, invisible rows of one output.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Attempt;
+
+/// Version of the stored form of [`Part`].
+pub const PART_FORMAT: u32 = 1;
+
+/// Sealed rows of one output. Only parts recorded in the store are ever committed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    pub output: Output,
+    /// Carries attempt and a random suffix, so that no two writers ever share one.
+    pub name: String,
+    pub attempt: Attempt,
+    pub rows: u64,
+    pub bytes: u64,
+    /// Of the content, hex; empty where the target keeps rows and not files.
+    pub checksum: String,
+    /// Version of the stream's schema that the rows were written with ([`crate::checkpoint::SchemaRecord::version`]).
+    pub schema_version: u32,
+    /// Whose rows stand where: runs of rows of one chain, in the order of the rows.
+    pub segments: Vec<Segment>,
+    /// What the target needs to commit it (file statistics, staging table); its own shape.
+    pub details: serde_json::Value,
+}
+
+/// What a part is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "id")]
+pub enum Output {
+    /// [`runner_plan::LoadPlan::id`].
+    Load(String),
+    /// Rows of a stream that a transform reads.
+    Stage(String),
+    /// Rows of a stream or transform that failed a check.
+    Quarantine(String),
+}
+
+/// Consecutive rows of one chain in a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Index of the chain in its stream: the order in which rows of one key are ranked.
+    pub chain: u64,
+    /// How often the chain had been started over when these rows were read; rows of an earlier generation are superseded.
+    pub generation: u32,
+    pub rows: u64,
+}

@@ -1,0 +1,66 @@
+//! Secrets: a value that can't be printed, and the store that resolves references to one.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::error::Result;
+
+/// A secret's value. It has no `Serialize`, prints as `***` and is overwritten when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(Zeroizing::new(value.into()))
+    }
+
+    /// The value itself; what it is put into must be scrubbed before it is stored or shown.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// `vault://path#key`; without a key the bundle's only one, or the one that a template names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SecretRef {
+    pub path: String,
+    pub key: Option<String>,
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "vault://{}", self.path)?;
+        self.key.as_ref().map_or(Ok(()), |key| write!(f, "#{key}"))
+    }
+}
+
+/// What a store calls the state of a secret that it read; opaque.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretVersion(pub String);
+
+/// Resolves references. A missing secret is an error that names the path, never an empty string.
+#[async_trait]
+pub trait SecretStore: Send + Sync + fmt::Debug {
+    async fn get(&self, reference: &SecretRef) -> Result<(Secret, SecretVersion)>;
+    /// Every key of the bundle at a path.
+    async fn keys(&self, path: &str) -> Result<Vec<String>>;
+    /// Writes a rotated refresh token back, if the version is still the expected one.
+    async fn put(
+        &self,
+        reference: &SecretRef,
+        new: Secret,
+        expected: &SecretVersion,
+    ) -> Result<SecretVersion>;
+    /// Whether [`SecretStore::put`] can work at all.
+    fn is_writable(&self) -> bool;
+    async fn probe(&self) -> Result<()>;
+}
