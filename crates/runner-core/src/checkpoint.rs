@@ -21,7 +21,6 @@ pub struct Checkpoint {
     pub parts: Vec<Part>,
     /// Added to what is stored.
     pub counters: Counters,
-    /// Counters of chains that were started over, taken back: what their superseded rows had added.
     pub schema: Option<SchemaRecord>,
     /// What has been seen of the source's own schema; merged with what is stored.
     pub observed: Observed,
@@ -107,8 +106,10 @@ pub struct Warning {
 /// What a new attempt finds of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResumeState {
+    /// Of chains that have begun and not ended: a stream may have a million ended ones.
     pub positions: Vec<Position>,
     pub schema: Option<SchemaRecord>,
+    /// Of the chains in `positions`; those of ended chains stay in the store until the cursor moves.
     pub cursors: Vec<ChainCursor>,
     /// Summed over the chains' last generations.
     pub totals: Totals,
