@@ -3,6 +3,7 @@
 //! Pure: the document, the environment and the stored state come in as values, and the same inputs give the same plan,
 //! byte for byte. The plan is engine-neutral, serialisable and free of secrets.
 
+pub mod arrow;
 pub mod model;
 pub mod template;
 
