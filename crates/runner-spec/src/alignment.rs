@@ -1,0 +1,226 @@
+//! Which bytes of the source a part of a scalar's value was written with.
+//!
+//! Quotes, escapes, indentation and folded lines make a value shorter than its text, so the two are walked side by side.
+
+use std::ops::Range;
+
+use crate::tree::{Node, Style, Text, Value};
+
+/// The bytes in the source of the bytes `part` of the value, or nothing where value and text can't be brought together.
+pub(crate) fn source_range(text: &str, node: &Node, part: Range<usize>) -> Option<Range<usize>> {
+    let Value::Text(Text { value, style }) = &node.value else {
+        return None;
+    };
+    let written = text.get(node.span.range())?;
+    let start = part.start.min(value.len());
+    let end = part.end.clamp(start, value.len());
+    let mut walk = Walk::new(written, value, *style);
+    let first = walk.advance_to(start)?;
+    let last = if end > start {
+        walk.advance_to_end_of(end)?
+    } else {
+        first
+    };
+    let origin = node.span.range().start;
+    Some(origin + first..origin + last.max(first))
+}
+
+/// A pair of positions: `read` bytes of the value were written with the first `at` bytes of the text.
+struct Walk<'text> {
+    written: &'text str,
+    value: &'text str,
+    style: Style,
+    indentation: usize,
+    at: usize,
+    read: usize,
+    /// Where the character before `read` ended, so that a range ends before the indentation of the next line.
+    previous_end: usize,
+}
+
+impl<'text> Walk<'text> {
+    fn new(written: &'text str, value: &'text str, style: Style) -> Self {
+        let (at, indentation) = match style {
+            Style::Plain => (0, 0),
+            Style::Single | Style::Double => (usize::from(written.starts_with(['\'', '"'])), 0),
+            Style::Literal | Style::Folded => block_start(written),
+        };
+        let mut walk = Self {
+            written,
+            value,
+            style,
+            indentation,
+            at,
+            read: 0,
+            previous_end: at,
+        };
+        if matches!(style, Style::Literal | Style::Folded) {
+            walk.skip_indentation();
+        }
+        walk
+    }
+
+    /// The position in the text of byte `target` of the value.
+    fn advance_to(&mut self, target: usize) -> Option<usize> {
+        while self.read < target {
+            self.step()?;
+        }
+        Some(self.at)
+    }
+
+    /// The end in the text of the character that ends at byte `target` of the value.
+    fn advance_to_end_of(&mut self, target: usize) -> Option<usize> {
+        self.advance_to(target)?;
+        Some(self.previous_end)
+    }
+
+    /// Takes one character of the value and what it was written with.
+    fn step(&mut self) -> Option<()> {
+        let character = self.value[self.read..].chars().next()?;
+        match self.style {
+            Style::Literal => self.literal_step(character)?,
+            Style::Double if self.rest().starts_with('\\') => self.escape_step(character)?,
+            Style::Single if character == '\'' => {
+                self.take(if self.rest().starts_with("''") { 2 } else { 1 })
+            }
+            Style::Plain | Style::Single | Style::Double | Style::Folded => {
+                self.flow_step(character)?
+            }
+        }
+        self.read += character.len_utf8();
+        Some(())
+    }
+
+    fn literal_step(&mut self, character: char) -> Option<()> {
+        if character == '\n' {
+            self.take_line_break()?;
+            self.skip_indentation();
+            return Some(());
+        }
+        self.take_same(character)
+    }
+
+    /// A line break of the text is a space of the value, and every further one a line break.
+    fn flow_step(&mut self, character: char) -> Option<()> {
+        let blank = self.rest().len() - self.rest().trim_start_matches([' ', '\t']).len();
+        let at_break = self.rest()[blank..].starts_with(['\n', '\r']);
+        if !(at_break && matches!(character, ' ' | '\n')) {
+            return self.take_same(character);
+        }
+        self.at += blank;
+        let breaks = self.count_breaks();
+        let value_breaks = self.value[self.read..]
+            .chars()
+            .take_while(|next| *next == '\n')
+            .count();
+        self.take_line_break()?;
+        // The first of several breaks is swallowed, unless the value has one for each (as beside more indented lines).
+        if character == '\n' && breaks > value_breaks {
+            self.take_line_break();
+        }
+        let more = self.value[self.read + character.len_utf8()..].starts_with('\n');
+        if !more {
+            self.skip_line_starts();
+        }
+        Some(())
+    }
+
+    fn escape_step(&mut self, character: char) -> Option<()> {
+        let rest = self.rest();
+        let length = match rest.as_bytes().get(1)? {
+            b'x' => 4,
+            b'u' if character.len_utf8() == 4 => 12,
+            b'u' => 6,
+            b'U' => 10,
+            b'\n' | b'\r' => {
+                // An escaped line break joins two lines and stands for nothing.
+                self.at += 1;
+                self.take_line_break()?;
+                self.skip_line_starts();
+                return if self.rest().starts_with('\\') {
+                    self.escape_step(character)
+                } else {
+                    self.take_same(character)
+                };
+            }
+            _ => 1 + rest[1..].chars().next()?.len_utf8(),
+        };
+        if rest.len() < length {
+            return None;
+        }
+        self.take(length);
+        Some(())
+    }
+
+    fn rest(&self) -> &'text str {
+        self.written.get(self.at..).unwrap_or_default()
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.at += bytes;
+        self.previous_end = self.at;
+    }
+
+    fn take_same(&mut self, character: char) -> Option<()> {
+        if !self.rest().starts_with(character) {
+            return None;
+        }
+        self.take(character.len_utf8());
+        Some(())
+    }
+
+    fn take_line_break(&mut self) -> Option<()> {
+        let rest = self.rest();
+        let blank = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        let length = if rest[blank..].starts_with("\r\n") {
+            2
+        } else if rest[blank..].starts_with(['\n', '\r']) {
+            1
+        } else {
+            return if rest.is_empty() { Some(()) } else { None };
+        };
+        self.take(blank + length);
+        Some(())
+    }
+
+    fn count_breaks(&self) -> usize {
+        let rest = self.rest();
+        let blank = &rest[..rest.len() - rest.trim_start().len()];
+        blank.matches('\n').count().max(1)
+    }
+
+    /// Past what stands before the content of a line.
+    fn skip_line_starts(&mut self) {
+        match self.style {
+            Style::Folded | Style::Literal => self.skip_indentation(),
+            Style::Plain | Style::Single | Style::Double => {
+                self.at += self.rest().len() - self.rest().trim_start_matches([' ', '\t']).len();
+            }
+        }
+    }
+
+    fn skip_indentation(&mut self) {
+        let spaces = self
+            .rest()
+            .bytes()
+            .take(self.indentation)
+            .take_while(|byte| *byte == b' ')
+            .count();
+        self.at += spaces;
+    }
+}
+
+/// Where the content of a block scalar begins, behind its header, and how far it is indented.
+fn block_start(written: &str) -> (usize, usize) {
+    let header = if written.starts_with(['|', '>']) {
+        written
+            .find('\n')
+            .map_or(written.len(), |newline| newline + 1)
+    } else {
+        0
+    };
+    let indentation = written[header..]
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .map_or(0, |line| line.len() - line.trim_start_matches(' ').len());
+    (header, indentation)
+}

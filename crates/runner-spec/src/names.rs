@@ -1,0 +1,124 @@
+//! Names: their spellings, and the nearest known one to a misspelt one.
+
+use std::borrow::Cow;
+
+/// The candidate that somebody who wrote `name` probably meant, if one is near enough.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = simplify(name);
+    if wanted.is_empty() {
+        return None;
+    }
+    let allowed = (wanted.chars().count() / 3).clamp(1, 4);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&wanted, &simplify(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= allowed && *candidate != name)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Typing errors between two names; a name with a part added (`url` for `base_url`) counts as near.
+fn distance(wanted: &str, candidate: &str) -> usize {
+    let typing = strsim::damerau_levenshtein(wanted, candidate);
+    let contains = wanted.len() >= 4
+        && candidate.len() >= 4
+        && (candidate.contains(wanted) || wanted.contains(candidate));
+    if contains { typing.min(1) } else { typing }
+}
+
+fn simplify(name: &str) -> String {
+    to_snake_case(name)
+        .chars()
+        .filter(|character| !matches!(character, '_' | '-' | ' '))
+        .collect::<String>()
+        .to_lowercase()
+}
+
+/// `schemaRef` → `schema_ref`; a name without capitals stays.
+pub(crate) fn to_snake_case(name: &str) -> Cow<'_, str> {
+    if !name.chars().any(|character| character.is_ascii_uppercase()) {
+        return Cow::Borrowed(name);
+    }
+    let mut snake = String::with_capacity(name.len() + 4);
+    let mut previous_lower = false;
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && previous_lower {
+            snake.push('_');
+        }
+        previous_lower = character.is_ascii_lowercase() || character.is_ascii_digit();
+        snake.push(character.to_ascii_lowercase());
+    }
+    Cow::Owned(snake)
+}
+
+/// `schema_ref` → `schemaRef`.
+pub(crate) fn to_camel_case(name: &str) -> String {
+    let mut camel = String::with_capacity(name.len());
+    let mut capital = false;
+    for character in name.chars() {
+        if character == '_' || character == '-' {
+            capital = true;
+        } else if capital {
+            camel.extend(character.to_uppercase());
+            capital = false;
+        } else {
+            camel.push(character);
+        }
+    }
+    camel
+}
+
+/// `` `a`, `b` or `c` ``.
+pub(crate) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        None => "nothing".to_owned(),
+        Some((last, [])) => last.clone(),
+        Some((last, first)) => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_the_one_that_was_meant() {
+        let known = [
+            "provider",
+            "name",
+            "base_url",
+            "schedule_cron",
+            "response_path",
+            "write_mode",
+            "id",
+        ];
+        for (written, meant) in [
+            ("provder", Some("provider")),
+            ("nmae", Some("name")),
+            ("baseUrl", Some("base_url")),
+            ("schedule-cron", Some("schedule_cron")),
+            ("cron", Some("schedule_cron")),
+            ("responsepath", Some("response_path")),
+            ("wriet_mode", Some("write_mode")),
+            ("ix", Some("id")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(written, known), meant, "{written}");
+        }
+    }
+
+    #[test]
+    fn spellings_turn_into_each_other() {
+        for (snake, camel) in [
+            ("schema_ref", "schemaRef"),
+            ("name", "name"),
+            ("rate_limit_per_second", "rateLimitPerSecond"),
+        ] {
+            assert_eq!(to_camel_case(snake), camel);
+            assert_eq!(to_snake_case(camel), snake);
+        }
+        assert_eq!(to_snake_case("baseURL"), "base_url");
+    }
+}
