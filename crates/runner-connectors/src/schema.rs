@@ -78,6 +78,11 @@ impl SchemaVersion {
         SchemaRecord {
             version: self.version,
             columns: self.fields(),
+            sources: self
+                .columns
+                .iter()
+                .map(|column| column.source.clone())
+                .collect(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use runner_plan::model::ColumnField;
+use runner_plan::model::{ColumnField, ColumnSource};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -62,6 +62,9 @@ pub struct ChainCounters {
 pub struct SchemaRecord {
     pub version: u32,
     pub columns: Vec<ColumnField>,
+    /// Where each column's values come from, in the same order: names that were snake_cased don't tell. Empty for a transform's output.
+    #[serde(default)]
+    pub sources: Vec<ColumnSource>,
 }
 
 /// The union of what was seen of the source's rows, before mapping.

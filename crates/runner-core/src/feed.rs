@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use runner_plan::model::ColumnField;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::Observed;
+use crate::checkpoint::{Observed, SchemaRecord};
 use crate::error::Result;
 use crate::ids::{FeedId, JobId, Seq};
 use crate::job::Claim;
@@ -16,7 +15,7 @@ use crate::job::Claim;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeedState {
     /// Stream → its columns as last loaded.
-    pub schemas: BTreeMap<String, Vec<ColumnField>>,
+    pub schemas: BTreeMap<String, SchemaRecord>,
     /// Stream → the accepted schema of the source, the union of what was accepted.
     pub accepted: BTreeMap<String, Observed>,
     /// Hash of the columns part of the document that set `accepted`, per stream.
