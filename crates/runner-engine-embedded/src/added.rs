@@ -1,0 +1,203 @@
+//! Columns that the runner adds to the rows of a load: load id, seq, partition columns.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, Date32Array};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::compute::{DatePart, cast, date_part};
+use arrow::datatypes::{DataType, TimeUnit};
+use chrono::{DateTime, Datelike, Timelike, Utc};
+use runner_core::{Error, ErrorKind, LoadId, Result, Seq};
+use runner_plan::arrow::arrow_schema;
+use runner_plan::model::{AddedColumn, ColumnField, ColumnType, DateTimePart, LoadPlan};
+use runner_spec::model::WriteMode;
+
+/// Name of the column that tells which load brought a row.
+pub(crate) const LOAD_ID: &str = "_uis_load_id";
+/// Name of the column by which a later load's row wins over an earlier one's.
+pub(crate) const SEQ: &str = "_uis_seq";
+
+/// Adds a load's own columns to batches.
+#[derive(Clone, Debug)]
+pub(crate) struct Additions {
+    added: Vec<AddedColumn>,
+    load_id: Option<String>,
+    seq: Option<Seq>,
+    nominal_time: DateTime<Utc>,
+}
+
+impl Additions {
+    pub(crate) fn new(load: &LoadPlan, id: &LoadId, seq: Seq, nominal_time: DateTime<Utc>) -> Self {
+        Self {
+            added: load.added.clone(),
+            load_id: load.load_columns.then(|| id.to_string()),
+            seq: (load.write_mode == WriteMode::Merge).then_some(seq),
+            nominal_time,
+        }
+    }
+
+    /// The columns of the table: the rows' own, then the added ones.
+    pub(crate) fn columns(&self, rows: &[ColumnField]) -> Vec<ColumnField> {
+        let mut columns = rows.to_vec();
+        let mut push = |name: &str, column_type: ColumnType, nullable: bool| {
+            if columns.iter().all(|column| column.name != name) {
+                columns.push(ColumnField {
+                    name: name.to_owned(),
+                    column_type,
+                    nullable,
+                });
+            }
+        };
+        for added in &self.added {
+            match added {
+                AddedColumn::RunDate { name } => push(name, ColumnType::Date, false),
+                AddedColumn::RunTime { name } => push(name, ColumnType::Timestamp, false),
+                AddedColumn::Part { name, of, part } => push(name, part_type(*part), of.is_some()),
+            }
+        }
+        if self.load_id.is_some() {
+            push(LOAD_ID, ColumnType::String, false);
+        }
+        if self.seq.is_some() {
+            push(SEQ, ColumnType::Integer, false);
+        }
+        columns
+    }
+
+    /// The batch with the added columns; `columns` is what [`Self::columns`] returned for its schema.
+    pub(crate) fn apply(
+        &self,
+        batch: &RecordBatch,
+        columns: &[ColumnField],
+    ) -> Result<RecordBatch> {
+        let mut arrays: Vec<ArrayRef> = batch.columns().to_vec();
+        for column in &columns[batch.num_columns()..] {
+            arrays.push(self.array(&column.name, batch)?);
+        }
+        RecordBatch::try_new(arrow_schema(columns), arrays).map_err(|error| {
+            Error::new(ErrorKind::Internal, "failed to add columns to a batch").with_source(error)
+        })
+    }
+
+    fn array(&self, name: &str, batch: &RecordBatch) -> Result<ArrayRef> {
+        let rows = batch.num_rows();
+        let added = self.added.iter().find(|added| match added {
+            AddedColumn::RunDate { name: own }
+            | AddedColumn::RunTime { name: own }
+            | AddedColumn::Part { name: own, .. } => own == name,
+        });
+        match added {
+            Some(AddedColumn::RunDate { .. }) => Ok(Arc::new(Date32Array::from_value(
+                days(self.nominal_time),
+                rows,
+            ))),
+            Some(AddedColumn::RunTime { .. }) => Ok(Arc::new(
+                TimestampMicrosecondArray::from_value(self.nominal_time.timestamp_micros(), rows)
+                    .with_timezone("UTC"),
+            )),
+            Some(AddedColumn::Part { of, part, .. }) => self.part(of.as_deref(), *part, batch),
+            None if name == LOAD_ID => {
+                let id = self.load_id.as_deref().unwrap_or_default();
+                Ok(Arc::new(StringArray::from_iter_values(
+                    std::iter::repeat_n(id, rows),
+                )))
+            }
+            None => {
+                let seq = i64::try_from(self.seq.unwrap_or_default().0).unwrap_or(i64::MAX);
+                Ok(Arc::new(Int64Array::from_value(seq, rows)))
+            }
+        }
+    }
+
+    fn part(&self, of: Option<&str>, part: DateTimePart, batch: &RecordBatch) -> Result<ArrayRef> {
+        let Some(array) = of.and_then(|name| batch.column_by_name(name)) else {
+            return Ok(self.run_part(part, batch.num_rows()));
+        };
+        let failed = |error| {
+            Error::new(
+                ErrorKind::Internal,
+                "failed to take a partition column from a date-time",
+            )
+            .with_source(error)
+        };
+        if part == DateTimePart::Date {
+            return cast(array, &DataType::Date32).map_err(failed);
+        }
+        let parts = match part {
+            DateTimePart::Year => DatePart::Year,
+            DateTimePart::Month => DatePart::Month,
+            DateTimePart::Day => DatePart::Day,
+            DateTimePart::Hour | DateTimePart::Date => DatePart::Hour,
+        };
+        // Parts of a date-time with a zone would be taken in that zone; naive microseconds are UTC's.
+        let naive =
+            cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None)).map_err(failed)?;
+        let values = date_part(naive.as_ref(), parts).map_err(failed)?;
+        cast(&values, &DataType::Int64).map_err(failed)
+    }
+
+    fn run_part(&self, part: DateTimePart, rows: usize) -> ArrayRef {
+        let at = self.nominal_time;
+        let number =
+            |value: u32| -> ArrayRef { Arc::new(Int64Array::from_value(i64::from(value), rows)) };
+        match part {
+            DateTimePart::Date => Arc::new(Date32Array::from_value(days(at), rows)),
+            DateTimePart::Year => Arc::new(Int64Array::from_value(i64::from(at.year()), rows)),
+            DateTimePart::Month => number(at.month()),
+            DateTimePart::Day => number(at.day()),
+            DateTimePart::Hour => number(at.hour()),
+        }
+    }
+}
+
+fn part_type(part: DateTimePart) -> ColumnType {
+    match part {
+        DateTimePart::Date => ColumnType::Date,
+        DateTimePart::Year | DateTimePart::Month | DateTimePart::Day | DateTimePart::Hour => {
+            ColumnType::Integer
+        }
+    }
+}
+
+fn days(at: DateTime<Utc>) -> i32 {
+    const SECONDS_PER_DAY: i64 = 86_400;
+    i32::try_from(at.timestamp().div_euclid(SECONDS_PER_DAY)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_those_of_utc() {
+        let at: DateTime<Utc> = "2026-01-31T23:59:59Z".parse().unwrap();
+        let column = TimestampMicrosecondArray::from(vec![Some(at.timestamp_micros()), None])
+            .with_timezone("UTC");
+        let batch = RecordBatch::try_from_iter([("at", Arc::new(column) as ArrayRef)]).unwrap();
+        let additions = Additions {
+            added: vec![AddedColumn::Part {
+                name: "hour".to_owned(),
+                of: Some("at".to_owned()),
+                part: DateTimePart::Hour,
+            }],
+            load_id: Some("job-1/orders".to_owned()),
+            seq: Some(Seq(7)),
+            nominal_time: at,
+        };
+        let own = [ColumnField {
+            name: "at".to_owned(),
+            column_type: ColumnType::Timestamp,
+            nullable: true,
+        }];
+        let columns = additions.columns(&own);
+        let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["at", "hour", LOAD_ID, SEQ]);
+        let batch = additions.apply(&batch, &columns).unwrap();
+        let hours = batch
+            .column(1)
+            .as_any()
+            .downcast_ref::<Int64Array>()
+            .unwrap();
+        assert_eq!((hours.value(0), hours.is_null(1)), (23, true));
+    }
+}

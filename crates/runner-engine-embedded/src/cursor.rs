@@ -1,0 +1,435 @@
+//! The cursor of one chain while it is read: which rows are inside its window, which were there at the last run, and how far it gets.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::array::{
+    AsArray, Date32Array, Decimal128Array, Float64Array, Int64Array, TimestampMicrosecondArray,
+};
+use arrow::datatypes::DataType;
+use chrono::{DateTime, Duration, NaiveDate, SecondsFormat, Utc};
+use runner_connectors::rows::RawRows;
+use runner_connectors::source::WindowBounds;
+use runner_core::checkpoint::ChainCursor;
+use runner_core::{Error, ErrorKind, Result};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Rows that may share the cursor's value; with more, the cursor stays one distinct value behind.
+pub(crate) const BOUNDARY_LIMIT: usize = 100_000;
+/// Later values are loaded and warned of, but don't move the cursor.
+const FUTURE_TOLERANCE_MINUTES: i64 = 5;
+
+/// A cursor's value, compared as its type.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum CursorValue {
+    Integer(i128),
+    Number(f64),
+    /// Microseconds.
+    Timestamp(i64),
+    Date(i32),
+    Text(String),
+}
+
+/// What a batch's rows mean for the cursor.
+#[derive(Debug, Default)]
+pub(crate) struct Sorted {
+    /// Rows outside the window: dropped and counted.
+    pub(crate) outside: Vec<usize>,
+    /// Rows that the last run loaded: dropped and counted.
+    pub(crate) repeated: Vec<usize>,
+    /// Rows without a cursor value: quarantined.
+    pub(crate) missing: Vec<usize>,
+    /// Rows beyond the nominal time: loaded, with a warning.
+    pub(crate) future: usize,
+}
+
+/// Tracks one chain.
+#[derive(Debug)]
+pub(crate) struct CursorTracker {
+    column: String,
+    from: Option<String>,
+    to: Option<String>,
+    latest_allowed: DateTime<Utc>,
+    /// What the last run had seen at its cursor; rows are taken out of it as they come again.
+    last_cursor: Option<String>,
+    last_boundary: BTreeMap<String, u32>,
+    maximum: Option<CursorValue>,
+    /// Largest value below `maximum`, for a boundary that grew too large.
+    below: Option<CursorValue>,
+    boundary: BTreeMap<String, u32>,
+    boundary_is_full: bool,
+}
+
+impl CursorTracker {
+    /// `boundary` is what the last run left at `bounds.last_cursor`; with an upper bound there is none.
+    pub(crate) fn new(
+        column: &str,
+        bounds: &WindowBounds,
+        boundary: BTreeMap<String, u32>,
+        nominal_time: DateTime<Utc>,
+        resumed: Option<&ChainCursor>,
+    ) -> Self {
+        let mut tracker = Self {
+            column: column.to_owned(),
+            from: bounds.from.clone(),
+            to: bounds.to.clone(),
+            latest_allowed: nominal_time + Duration::minutes(FUTURE_TOLERANCE_MINUTES),
+            last_cursor: bounds.last_cursor.clone(),
+            last_boundary: boundary,
+            maximum: None,
+            below: None,
+            boundary: BTreeMap::new(),
+            boundary_is_full: false,
+        };
+        if let Some(resumed) = resumed {
+            tracker.boundary = resumed.boundary.clone();
+            tracker.boundary_is_full = resumed.behind.is_some();
+        }
+        tracker
+    }
+
+    /// Takes up where the sealed part of the chain ended; needs the column's type, so it waits for the first batch.
+    pub(crate) fn resume(&mut self, resumed: &ChainCursor, data_type: &DataType) -> Result<()> {
+        self.maximum = resumed
+            .maximum
+            .as_deref()
+            .map(|text| CursorValue::parse(text, data_type))
+            .transpose()?;
+        self.below = resumed
+            .behind
+            .as_deref()
+            .map(|text| CursorValue::parse(text, data_type))
+            .transpose()?;
+        Ok(())
+    }
+
+    /// Sorts the rows of a batch, and moves the maximum over those inside the window.
+    pub(crate) fn observe(&mut self, batch: &RecordBatch, raw: &RawRows) -> Result<Sorted> {
+        let Some(array) = batch.column_by_name(&self.column) else {
+            return Err(Error::new(
+                ErrorKind::SourceData,
+                format!("cursor_field `{}` is in no row of the stream", self.column),
+            ));
+        };
+        let parse = |text: &Option<String>| {
+            text.as_deref()
+                .map(|text| CursorValue::parse(text, array.data_type()))
+                .transpose()
+        };
+        let (from, to) = (parse(&self.from)?, parse(&self.to)?);
+        let last = if self.to.is_none() {
+            parse(&self.last_cursor)?
+        } else {
+            None
+        };
+        let mut sorted = Sorted::default();
+        for row in 0..array.len() {
+            let Some(value) = CursorValue::read(array.as_ref(), row)? else {
+                sorted.missing.push(row);
+                continue;
+            };
+            let is_before = from.as_ref().is_some_and(|from| value < *from);
+            let is_after = to.as_ref().is_some_and(|to| value >= *to);
+            if is_before || is_after {
+                sorted.outside.push(row);
+                continue;
+            }
+            if value.is_after(self.latest_allowed) {
+                sorted.future += 1;
+                continue;
+            }
+            let repeats = last.as_ref() == Some(&value) && self.take_repeated(raw, row);
+            if repeats {
+                sorted.repeated.push(row);
+            }
+            self.advance(value, raw, row);
+        }
+        Ok(sorted)
+    }
+
+    /// What a barrier stores.
+    pub(crate) fn state(&self, chain_value: &str) -> ChainCursor {
+        ChainCursor {
+            value: chain_value.to_owned(),
+            maximum: self.maximum.as_ref().map(CursorValue::to_text),
+            boundary: if self.boundary_is_full {
+                BTreeMap::new()
+            } else {
+                self.boundary.clone()
+            },
+            behind: if self.boundary_is_full {
+                self.below.as_ref().map(CursorValue::to_text)
+            } else {
+                None
+            },
+            complete_to: self.to.clone(),
+        }
+    }
+
+    fn take_repeated(&mut self, raw: &RawRows, row: usize) -> bool {
+        let key = row_hash(raw, row);
+        let Some(count) = self.last_boundary.get_mut(&key) else {
+            return false;
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.last_boundary.remove(&key);
+        }
+        true
+    }
+
+    fn advance(&mut self, value: CursorValue, raw: &RawRows, row: usize) {
+        match self
+            .maximum
+            .as_ref()
+            .map_or(Some(Ordering::Greater), |maximum| {
+                value.partial_cmp(maximum)
+            }) {
+            Some(Ordering::Greater) => {
+                self.below = self.maximum.replace(value);
+                self.boundary.clear();
+                self.boundary_is_full = false;
+            }
+            Some(Ordering::Equal) => {}
+            Some(Ordering::Less) => {
+                if self.below.as_ref().is_none_or(|below| value > *below) {
+                    self.below = Some(value);
+                }
+                return;
+            }
+            None => return,
+        }
+        // With an upper bound windows are half-open, and nothing is read twice.
+        if self.to.is_some() || self.boundary_is_full {
+            return;
+        }
+        if self.boundary.len() >= BOUNDARY_LIMIT {
+            self.boundary_is_full = true;
+            self.boundary.clear();
+            return;
+        }
+        *self.boundary.entry(row_hash(raw, row)).or_default() += 1;
+    }
+}
+
+fn row_hash(raw: &RawRows, row: usize) -> String {
+    format!("{:032x}", xxh3_128(raw.get(row).unwrap_or_default()))
+}
+
+impl CursorValue {
+    /// The value of a row; none where it is null.
+    pub(crate) fn read(array: &dyn Array, row: usize) -> Result<Option<Self>> {
+        if array.is_null(row) {
+            return Ok(None);
+        }
+        let any = array.as_any();
+        let value = match array.data_type() {
+            DataType::Int64 => any
+                .downcast_ref::<Int64Array>()
+                .map(|array| Self::Integer(array.value(row).into())),
+            DataType::Float64 => any
+                .downcast_ref::<Float64Array>()
+                .map(|array| Self::Number(array.value(row))),
+            DataType::Decimal128(_, 0) => any
+                .downcast_ref::<Decimal128Array>()
+                .map(|array| Self::Integer(array.value(row))),
+            DataType::Date32 => any
+                .downcast_ref::<Date32Array>()
+                .map(|array| Self::Date(array.value(row))),
+            DataType::Timestamp(..) => any
+                .downcast_ref::<TimestampMicrosecondArray>()
+                .map(|array| Self::Timestamp(array.value(row))),
+            DataType::Utf8 => Some(Self::Text(array.as_string::<i32>().value(row).to_owned())),
+            _ => None,
+        };
+        value.map(Some).ok_or_else(|| {
+            Error::new(
+                ErrorKind::SourceData,
+                format!("a cursor can't be of type {}", array.data_type()),
+            )
+            .with_help("use a column of integers, numbers, dates, date-times or texts")
+        })
+    }
+
+    /// The value that a stored or configured text means for a column of this type.
+    pub(crate) fn parse(text: &str, data_type: &DataType) -> Result<Self> {
+        let value = match data_type {
+            DataType::Int64 | DataType::Decimal128(_, 0) => text.parse().ok().map(Self::Integer),
+            DataType::Float64 => text.parse().ok().map(Self::Number),
+            DataType::Date32 => parse_date(text).map(Self::Date),
+            DataType::Timestamp(..) => parse_timestamp(text).map(Self::Timestamp),
+            _ => Some(Self::Text(text.to_owned())),
+        };
+        value.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Spec,
+                format!("cursor value `{text}` is not of the column's type ({data_type})"),
+            )
+            .with_help(
+                "set `incremental.initial` in the column's own form, or reset it with `state set`",
+            )
+        })
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Integer(value) => value.to_string(),
+            Self::Number(value) => value.to_string(),
+            Self::Timestamp(micros) => DateTime::<Utc>::from_timestamp_micros(*micros)
+                .map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+                .unwrap_or_default(),
+            Self::Date(days) => NaiveDate::default()
+                .checked_add_signed(Duration::days(i64::from(*days)))
+                .unwrap_or_default()
+                .to_string(),
+            Self::Text(value) => value.clone(),
+        }
+    }
+
+    fn is_after(&self, limit: DateTime<Utc>) -> bool {
+        match self {
+            Self::Timestamp(micros) => *micros > limit.timestamp_micros(),
+            Self::Date(days) => i64::from(*days) > limit.timestamp().div_euclid(86_400),
+            Self::Integer(_) | Self::Number(_) | Self::Text(_) => false,
+        }
+    }
+}
+
+impl PartialOrd for CursorValue {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => Some(a.cmp(b)),
+            (Self::Number(a), Self::Number(b)) => Some(a.total_cmp(b)),
+            (Self::Timestamp(a), Self::Timestamp(b)) => Some(a.cmp(b)),
+            (Self::Date(a), Self::Date(b)) => Some(a.cmp(b)),
+            (Self::Text(a), Self::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
+            _ => None,
+        }
+    }
+}
+
+fn parse_date(text: &str) -> Option<i32> {
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .ok()
+        .or_else(|| {
+            DateTime::parse_from_rfc3339(text)
+                .ok()
+                .map(|at| at.naive_utc().date())
+        })?;
+    i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
+}
+
+fn parse_timestamp(text: &str) -> Option<i64> {
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Some(at.timestamp_micros());
+    }
+    let midnight = NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .ok()?
+        .and_hms_opt(0, 0, 0)?;
+    Some(midnight.and_utc().timestamp_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::ArrayRef;
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn rows(values: &[Option<i64>]) -> (RecordBatch, RawRows) {
+        let array: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+        let batch = RecordBatch::try_from_iter_with_nullable([("id", array, true)]).unwrap();
+        let mut text = String::new();
+        let ranges = values
+            .iter()
+            .enumerate()
+            .map(|(row, value)| {
+                let start = text.len();
+                // Row numbers make rows with one cursor value differ.
+                text.push_str(&format!("{{\"id\":{value:?},\"row\":{row}}}"));
+                start..text.len()
+            })
+            .collect();
+        (batch, RawRows::new(Bytes::from(text), ranges))
+    }
+
+    fn tracker(bounds: &WindowBounds, boundary: BTreeMap<String, u32>) -> CursorTracker {
+        CursorTracker::new("id", bounds, boundary, DateTime::default(), None)
+    }
+
+    #[test]
+    fn equal_cursor_values() {
+        let (batch, raw) = rows(&[Some(1), Some(2), Some(2)]);
+        let mut first = tracker(&WindowBounds::default(), BTreeMap::new());
+        first.observe(&batch, &raw).unwrap();
+        let state = first.state("");
+        assert_eq!(state.maximum.as_deref(), Some("2"));
+        assert_eq!(state.boundary.len(), 2);
+
+        // The next run asks inclusively: the two rows come again, and a third one with the same value is new.
+        let bounds = WindowBounds {
+            from: Some("2".into()),
+            to: None,
+            last_cursor: Some("2".into()),
+        };
+        let (batch, raw) = rows(&[Some(1), Some(2), Some(2), Some(2), Some(3)]);
+        let sorted = tracker(&bounds, state.boundary)
+            .observe(&batch, &raw)
+            .unwrap();
+        assert_eq!((sorted.outside, sorted.repeated), (vec![0], vec![1, 2]));
+    }
+
+    #[test]
+    fn a_missing_cursor_value_is_told_and_windows_are_half_open() {
+        let bounds = WindowBounds {
+            from: Some("10".into()),
+            to: Some("20".into()),
+            last_cursor: None,
+        };
+        let (batch, raw) = rows(&[Some(9), Some(10), None, Some(19), Some(20)]);
+        let mut tracker = tracker(&bounds, BTreeMap::new());
+        let sorted = tracker.observe(&batch, &raw).unwrap();
+        assert_eq!((sorted.outside, sorted.missing), (vec![0, 4], vec![2]));
+        let state = tracker.state("");
+        assert_eq!(
+            (state.maximum.as_deref(), state.complete_to.as_deref()),
+            (Some("19"), Some("20"))
+        );
+        assert!(state.boundary.is_empty());
+    }
+
+    #[test]
+    fn bounded_state() {
+        let many = BOUNDARY_LIMIT + 10;
+        let mut values = vec![Some(1), Some(2)];
+        values.extend(std::iter::repeat_n(Some(3), many));
+        let (batch, raw) = rows(&values);
+        let mut tracker = tracker(&WindowBounds::default(), BTreeMap::new());
+        tracker.observe(&batch, &raw).unwrap();
+        let state = tracker.state("");
+        assert!(state.boundary.is_empty());
+        assert_eq!(state.behind.as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn texts_of_values_come_back() {
+        for (text, data_type) in [
+            (
+                "2026-01-31T10:00:00.123456Z",
+                DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),
+            ),
+            ("2026-01-31", DataType::Date32),
+            ("-5", DataType::Int64),
+            ("abc", DataType::Utf8),
+        ] {
+            assert_eq!(
+                CursorValue::parse(text, &data_type).unwrap().to_text(),
+                text
+            );
+        }
+        assert!(CursorValue::parse("soon", &DataType::Int64).is_err());
+    }
+}

@@ -1,0 +1,192 @@
+//! Masking: applied before any sink, the quarantine and preview, so that nobody downstream has to be trusted with it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use runner_core::{Error, ErrorKind, Result};
+use runner_plan::model::{ColumnField, ColumnType, MaskedColumn};
+use runner_spec::model::Masking;
+use sha2::{Digest, Sha256};
+
+/// What stands in place of a redacted value.
+const REDACTED: &str = "***";
+
+/// The columns as they are after masking: hidden values are texts, dropped columns are gone.
+pub(crate) fn masked_columns(
+    columns: &[ColumnField],
+    masking: &[MaskedColumn],
+) -> Vec<ColumnField> {
+    columns
+        .iter()
+        .filter_map(|column| match rule(&column.name, masking) {
+            None => Some(column.clone()),
+            Some(Masking::Drop) => None,
+            Some(Masking::Hash | Masking::Redact | Masking::Partial) => Some(ColumnField {
+                column_type: ColumnType::String,
+                ..column.clone()
+            }),
+        })
+        .collect()
+}
+
+/// The batch with its masked columns hidden.
+pub(crate) fn mask(
+    batch: &RecordBatch,
+    masking: &[MaskedColumn],
+    columns: &[ColumnField],
+) -> Result<RecordBatch> {
+    if masking.is_empty() {
+        return Ok(batch.clone());
+    }
+    let schema = batch.schema();
+    let arrays = schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .filter_map(|(field, array)| match rule(field.name(), masking) {
+            None => Some(Ok(Arc::clone(array))),
+            Some(Masking::Drop) => None,
+            Some(kind) => Some(hide(array, kind)),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    RecordBatch::try_new(runner_plan::arrow::arrow_schema(columns), arrays).map_err(|error| {
+        Error::new(ErrorKind::Internal, "failed to mask a batch").with_source(error)
+    })
+}
+
+/// A raw row (JSON text) with the masked columns' source fields hidden. A row that is no JSON object is hidden whole.
+pub(crate) fn mask_raw(raw: &str, fields: &[(Vec<String>, Masking)]) -> String {
+    if fields.is_empty() {
+        return raw.to_owned();
+    }
+    let Ok(mut row) = serde_json::from_str::<serde_json::Value>(raw) else {
+        return REDACTED.to_owned();
+    };
+    for (path, kind) in fields {
+        hide_field(&mut row, path, *kind);
+    }
+    row.to_string()
+}
+
+fn rule(column: &str, masking: &[MaskedColumn]) -> Option<Masking> {
+    masking
+        .iter()
+        .find(|masked| masked.column == column)
+        .map(|masked| masked.masking)
+}
+
+fn hide(array: &ArrayRef, kind: Masking) -> Result<ArrayRef> {
+    if array.data_type().is_nested() {
+        return Ok(hide_nested(array));
+    }
+    let text = cast(array, &DataType::Utf8).map_err(|error| {
+        Error::new(ErrorKind::Internal, "failed to mask a column").with_source(error)
+    })?;
+    let Some(text) = text.as_any().downcast_ref::<StringArray>() else {
+        return Ok(new_null_array(&DataType::Utf8, array.len()));
+    };
+    Ok(Arc::new(
+        text.iter()
+            .map(|value| value.map(|value| masked(value, kind)))
+            .collect::<StringArray>(),
+    ))
+}
+
+/// A list or struct has no short form: it is redacted whichever way was asked for.
+fn hide_nested(array: &ArrayRef) -> ArrayRef {
+    Arc::new(
+        (0..array.len())
+            .map(|row| array.is_valid(row).then_some(REDACTED))
+            .collect::<StringArray>(),
+    )
+}
+
+fn hide_field(value: &mut serde_json::Value, path: &[String], kind: Masking) {
+    let Some((first, rest)) = path.split_first() else {
+        return;
+    };
+    let Some(object) = value.as_object_mut() else {
+        return;
+    };
+    if !rest.is_empty() {
+        if let Some(inner) = object.get_mut(first) {
+            hide_field(inner, rest, kind);
+        }
+        return;
+    }
+    if kind == Masking::Drop {
+        object.remove(first);
+        return;
+    }
+    if let Some(inner) = object.get_mut(first).filter(|inner| !inner.is_null()) {
+        *inner = match inner.as_str() {
+            Some(text) => masked(text, kind).into(),
+            None => masked(&inner.to_string(), kind).into(),
+        };
+    }
+}
+
+fn masked(value: &str, kind: Masking) -> String {
+    match kind {
+        Masking::Hash => hash(value),
+        Masking::Partial => partial(value),
+        Masking::Redact | Masking::Drop => REDACTED.to_owned(),
+    }
+}
+
+/// SHA-256 in hex: equal values stay equal, so that masked columns can still be joined.
+fn hash(value: &str) -> String {
+    Sha256::digest(value.as_bytes())
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// The last quarter, at most four characters; short values show nothing.
+fn partial(value: &str) -> String {
+    const SHOWN_AT_MOST: usize = 4;
+    let length = value.chars().count();
+    let shown = (length / 4).min(SHOWN_AT_MOST);
+    format!(
+        "{REDACTED}{}",
+        value.chars().skip(length - shown).collect::<String>()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_masked_value_is_in_no_output() {
+        let path = |name: &str| vec![name.to_owned()];
+        let fields = [
+            (path("email"), Masking::Redact),
+            (path("card"), Masking::Partial),
+            (path("ssn"), Masking::Drop),
+            (
+                vec!["address".to_owned(), "street".to_owned()],
+                Masking::Redact,
+            ),
+        ];
+        let raw = r#"{"id":1,"email":"a@b.example","card":"4111111111111111","ssn":"078-05-1120","address":{"street":"Main"}}"#;
+        assert_eq!(
+            mask_raw(raw, &fields),
+            r#"{"address":{"street":"***"},"card":"***1111","email":"***","id":1}"#
+        );
+        assert_eq!(mask_raw("not json", &fields), REDACTED);
+    }
+
+    #[test]
+    fn hashes_keep_equality() {
+        assert_eq!(masked("a", Masking::Hash), masked("a", Masking::Hash));
+        assert_ne!(masked("a", Masking::Hash), masked("b", Masking::Hash));
+        assert_eq!(partial("abc"), "***");
+    }
+}
