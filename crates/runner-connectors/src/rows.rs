@@ -16,6 +16,8 @@ pub struct Rows {
     pub numbers: Vec<u64>,
     /// Rows that could not be decoded without loss.
     pub invalid: Vec<InvalidRow>,
+    /// What they came from, for people: the request (scrubbed of secrets) or the file.
+    pub origin: std::sync::Arc<str>,
 }
 
 /// Texts of rows (JSON), each a slice of a shared buffer: nothing is copied until one is asked for.

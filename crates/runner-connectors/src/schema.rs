@@ -30,19 +30,31 @@ pub struct SchemaVersion {
 /// A stream's columns, shared by its chains: what one widens, all the others see at their next batch.
 #[derive(Clone, Debug)]
 pub struct StreamSchema {
-    current: Arc<Mutex<Arc<SchemaVersion>>>,
+    /// Never empty; every version since this process began, so that batches and parts of earlier ones can be widened.
+    versions: Arc<Mutex<Vec<Arc<SchemaVersion>>>>,
 }
 
 impl StreamSchema {
     pub fn new(initial: SchemaVersion) -> Self {
         Self {
-            current: Arc::new(Mutex::new(Arc::new(initial))),
+            versions: Arc::new(Mutex::new(vec![Arc::new(initial)])),
         }
     }
 
     pub fn current(&self) -> Arc<SchemaVersion> {
-        // A panic elsewhere can't leave the version half written: it is replaced as a whole.
-        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
+        // A panic elsewhere can't leave the list half written: a version is pushed whole.
+        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        versions.last().map(Arc::clone).unwrap_or_default()
+    }
+
+    /// The columns of an earlier version, if this process has seen it.
+    pub fn version(&self, version: u32) -> Option<Arc<SchemaVersion>> {
+        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        versions
+            .iter()
+            .rev()
+            .find(|known| known.version == version)
+            .map(Arc::clone)
     }
 
     /// Replaces the columns by what `change` makes of them, if it makes anything, and returns the version that stands then.
@@ -50,15 +62,18 @@ impl StreamSchema {
         &self,
         change: impl FnOnce(&SchemaVersion) -> Option<Vec<DecodedColumn>>,
     ) -> Arc<SchemaVersion> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(columns) = change(&current) {
-            *current = Arc::new(SchemaVersion {
-                version: current.version + 1,
-                columns,
-                is_open: current.is_open,
-            });
-        }
-        Arc::clone(&current)
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = versions.last().map(Arc::clone).unwrap_or_default();
+        let Some(columns) = change(&current) else {
+            return current;
+        };
+        let next = Arc::new(SchemaVersion {
+            version: current.version + 1,
+            columns,
+            is_open: current.is_open,
+        });
+        versions.push(Arc::clone(&next));
+        next
     }
 }
 
