@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::job::Claim;
 use crate::part::Part;
-use crate::position::Position;
+use crate::position::{ChainEnd, ChainKey, Position};
 
 /// Everything that one barrier makes durable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// A stream or a transform.
     pub stream: String,
+    /// 1 for the first barrier of this stream in this attempt, then one more each. The store refuses a gap, and a repeat after an
+    /// unknown outcome changes nothing: counters are added up, so a barrier must not count twice.
+    pub barrier: u64,
     /// Chains that moved since the last barrier.
     pub positions: Vec<Position>,
     pub parts: Vec<Part>,
@@ -83,18 +86,38 @@ pub struct ObservedField {
     pub nulls: u64,
 }
 
-/// Cursor of one chain value, as far as it has been sealed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Cursor of one chain, as far as it has been sealed: the whole of it, not what a barrier added. A value that is read in several
+/// windows has a chain for each, and a chain that starts over begins a new cursor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainCursor {
-    /// [`crate::position::ChainKey::value`].
-    pub value: String,
+    pub chain: ChainKey,
+    pub generation: u32,
+    /// Where the window begins; a windowed replace takes the table's rows from there on.
+    pub from: Option<String>,
     pub maximum: Option<String>,
     /// Hash of the raw row → count, of the rows that have the maximum.
     pub boundary: BTreeMap<String, u32>,
     /// More rows share the maximum than a boundary may hold: the cursor stays one distinct value behind.
     pub behind: Option<String>,
-    /// End of the last window that was read whole.
+    /// Where the window ends, if it does: the cursor moves there once the chain has ended naturally.
     pub complete_to: Option<String>,
+}
+
+/// How a chain ended, for the step that moves cursors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainOutcome {
+    pub chain: ChainKey,
+    pub end: Option<ChainEnd>,
+    pub cursor: Option<ChainCursor>,
+}
+
+/// What a stream of a job has done, for those who only look.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamSummary {
+    pub stream: String,
+    pub totals: Totals,
+    pub observed: Observed,
+    pub warnings: Vec<Warning>,
 }
 
 /// Something the report tells; the run goes on.
@@ -145,9 +168,21 @@ pub trait Checkpoints: Send + Sync {
     async fn resume_state(&self, claim: &Claim, stream: &str) -> Result<ResumeState>;
     /// Parts of the job in the order in which they were sealed; superseded segments are still in them.
     async fn parts(&self, claim: &Claim) -> Result<Vec<Part>>;
+    /// Every version of a stream's schema that a barrier stored, in order: parts were written with any of them.
+    async fn schemas(&self, claim: &Claim, stream: &str) -> Result<Vec<SchemaRecord>>;
+    /// Chains of a stream in the order of (value, window), from the one after this on: what the cursors move by.
+    async fn chain_outcomes(
+        &self,
+        claim: &Claim,
+        stream: &str,
+        after: Option<&ChainKey>,
+        limit: u32,
+    ) -> Result<Vec<ChainOutcome>>;
     /// Last generation of each chain of a stream that was started over at least once: chain index → generation.
     async fn generations(&self, claim: &Claim, stream: &str) -> Result<BTreeMap<u64, u32>>;
-    /// Appends distinct values of a parent, in first-seen order, to the sealed list; `complete` closes it.
+    /// Appends values of a parent, in first-seen order, to the sealed list; those that are in it already are left out, and
+    /// `complete` closes it. Called before the checkpoint that covers the rows which they came from: a crash between the two
+    /// repeats values, which changes nothing, where the other order would lose them.
     async fn seal_values(
         &self,
         claim: &Claim,

@@ -1,9 +1,13 @@
 //! Commit: what makes rows visible, once, whatever is repeated.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use runner_plan::LoadPlan;
-use runner_plan::model::{ColumnField, Delivery};
+use runner_plan::Plan;
+use runner_plan::model::{AddedColumn, ColumnField, ColumnType, DateTimePart, Delivery, LoadPlan};
+use runner_spec::model::WriteMode;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -26,14 +30,14 @@ pub struct LoadContext {
     pub plan: LoadPlan,
     /// Columns of the table as this run leaves it, load columns included.
     pub columns: Vec<ColumnField>,
-    /// Columns by schema version, for parts that were written before a widening.
-    pub versions: Vec<(u32, Vec<ColumnField>)>,
+    /// Columns of the table by (input, schema version), for parts that were written before a widening.
+    pub versions: BTreeMap<(String, u32), Vec<ColumnField>>,
     /// Chains that were started over: (input, chain index) → last generation; rows of earlier ones are left out.
-    pub generations: std::collections::BTreeMap<(String, u64), u32>,
+    pub generations: BTreeMap<(String, u64), u32>,
     pub nominal_time: DateTime<Utc>,
     /// When the oldest unfinished load of the table began: snapshots younger than that are not expired.
     pub oldest_unfinished: Option<DateTime<Utc>>,
-    /// Bounds of a windowed replace: (partition column, from, to) as text.
+    /// Bounds of a windowed replace: (partition column, from, to) as text, half-open.
     pub replace_bounds: Vec<(String, String, String)>,
     /// Backfill and replay: keys that are there are left alone.
     pub insert_only: bool,
@@ -65,4 +69,54 @@ pub trait Committer: Send + Sync {
     async fn commit(&self, fence: &Fence, load: &LoadContext, parts: &[Part]) -> Result<Written>;
     /// Takes parts away after a failed gate or a cancel; twice is fine, and a part that the target refers to is left.
     async fn discard(&self, parts: &[Part]) -> Result<()>;
+}
+
+/// Makes committers: the one place that knows which sink stands behind a load.
+#[async_trait]
+pub trait Committers: Send + Sync {
+    async fn committer(&self, plan: &Plan, load: &LoadPlan) -> Result<Arc<dyn Committer>>;
+    /// Takes away sealed parts that no committer owns: staged rows that nothing reads any more. Twice is fine.
+    async fn discard_staged(&self, plan: &Plan, parts: &[Part]) -> Result<()>;
+}
+
+/// Name of the column that tells which load brought a row.
+pub const LOAD_ID_COLUMN: &str = "_uis_load_id";
+/// Name of the column by which a later load's row wins over an earlier one's.
+pub const SEQ_COLUMN: &str = "_uis_seq";
+
+/// The columns of a load's table for rows with these columns: the rows' own, then those that the runner adds.
+pub fn table_columns(load: &LoadPlan, rows: &[ColumnField]) -> Vec<ColumnField> {
+    let mut columns = rows.to_vec();
+    let mut push = |name: &str, column_type: ColumnType, nullable: bool| {
+        if columns.iter().all(|column| column.name != name) {
+            columns.push(ColumnField {
+                name: name.to_owned(),
+                column_type,
+                nullable,
+            });
+        }
+    };
+    for added in &load.added {
+        match added {
+            AddedColumn::RunDate { name } => push(name, ColumnType::Date, false),
+            AddedColumn::RunTime { name } => push(name, ColumnType::Timestamp, false),
+            AddedColumn::Part { name, of, part } => {
+                let column_type = match part {
+                    DateTimePart::Date => ColumnType::Date,
+                    DateTimePart::Year
+                    | DateTimePart::Month
+                    | DateTimePart::Day
+                    | DateTimePart::Hour => ColumnType::Integer,
+                };
+                push(name, column_type, of.is_some());
+            }
+        }
+    }
+    if load.load_columns {
+        push(LOAD_ID_COLUMN, ColumnType::String, false);
+    }
+    if load.write_mode == WriteMode::Merge {
+        push(SEQ_COLUMN, ColumnType::Integer, false);
+    }
+    columns
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Observed, SchemaRecord};
 use crate::error::Result;
-use crate::ids::{FeedId, JobId, Seq};
+use crate::ids::{FeedId, JobId, Operator, Seq};
 use crate::job::Claim;
 
 /// State of a feed, as far as it fits in memory: cursors of children stand as rows, see [`FeedStore::cursor`].
@@ -84,19 +84,31 @@ pub trait FeedStore: Send + Sync {
         after: Option<(&str, &str)>,
         limit: u32,
     ) -> Result<Vec<CursorState>>;
-    /// Sets cursors and state as the last step of a commit; once per job.
+    /// Sets cursors (a page of them) and state as the last step of a commit. Repeating it changes nothing, so a million cursors
+    /// need no single transaction; only a job in `committing` may call it.
     async fn advance(
         &self,
         claim: &Claim,
-        feed: &FeedId,
-        state: &FeedState,
-        cursors_from_job: bool,
+        state: Option<&FeedState>,
+        cursors: &[CursorState],
     ) -> Result<()>;
-    /// By an operator.
-    async fn set_cursor(&self, feed: &FeedId, cursor: &CursorState) -> Result<()>;
-    async fn reset(&self, feed: &FeedId, stream: Option<&str>) -> Result<u64>;
-    async fn record_drift(&self, feed: &FeedId, record: &DriftRecord) -> Result<()>;
+    /// By an operator; a conflict while a run of the feed is unfinished, since its commit would move the cursor again.
+    async fn set_cursor(&self, feed: &FeedId, cursor: &CursorState, by: &Operator) -> Result<()>;
+    /// Forgets cursors and schemas of a stream, or of all; returns how many cursors. A conflict like [`FeedStore::set_cursor`].
+    async fn reset(&self, feed: &FeedId, stream: Option<&str>, by: &Operator) -> Result<u64>;
+    /// Makes the next seq at least this, after the job store was lost and the targets remember later loads.
+    async fn raise_seq(&self, feed: &FeedId, at_least: Seq, by: &Operator) -> Result<Seq>;
+    /// One record per job and stream: a repeat replaces it.
+    async fn record_drift(&self, claim: &Claim, record: &DriftRecord) -> Result<()>;
+    /// The newest first.
     async fn drift(&self, feed: &FeedId, limit: u32) -> Result<Vec<DriftRecord>>;
-    async fn accept_schema(&self, feed: &FeedId, stream: &str, accepted: &Observed) -> Result<()>;
+    /// Accepts what a blocked run observed.
+    async fn accept_schema(
+        &self,
+        feed: &FeedId,
+        stream: &str,
+        accepted: &Observed,
+        by: &Operator,
+    ) -> Result<()>;
     async fn feeds(&self, tenant: &crate::ids::TenantId) -> Result<Vec<(FeedId, Seq)>>;
 }

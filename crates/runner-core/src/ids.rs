@@ -46,6 +46,11 @@ text_id!(
     SubmissionId
 );
 
+text_id!(
+    /// Who asked for something: a caller's name, or the user of the command line. It stands in the audit.
+    Operator
+);
+
 impl JobId {
     /// A new id; ids of later jobs sort after those of earlier ones.
     pub fn generate() -> Self {

@@ -7,11 +7,13 @@ use chrono::{DateTime, Utc};
 use runner_plan::Plan;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::StreamSummary;
 use crate::commit::Written;
 use crate::engine::RunHandle;
 use crate::error::{ErrorKind, Result};
-use crate::ids::{Attempt, FeedId, JobId, Seq, SubmissionId, TenantId, WorkerId};
+use crate::ids::{Attempt, FeedId, JobId, Operator, Seq, SubmissionId, TenantId, WorkerId};
 use crate::part::Part;
+pub use crate::transition::{Intervention, Transition};
 
 /// A job as its creator describes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,15 +88,17 @@ pub struct Job {
     pub submission: Option<SubmissionId>,
     pub run: Option<RunHandle>,
     pub failure: Option<Failure>,
-    /// A gate blocked it; its parts are kept so that `drift accept` and `jobs resume` can commit them.
+    /// The gate that blocked it.
     pub blocked_by: Option<String>,
     /// A sink that can't commit yet, and why.
-    pub blocked_on: Option<String>,
+    pub blocked_on: Option<BlockedOn>,
+    /// A caller asked its worker to stop.
+    pub cancel_requested: bool,
+    /// A sink was abandoned: the rest was loaded.
     pub partial: bool,
     pub lease_expires_at: Option<DateTime<Utc>>,
     pub loads: Vec<LoadState>,
-    /// `discard` ran after it ended.
-    pub is_discarded: bool,
+    pub parts: PartsState,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +106,30 @@ pub struct Failure {
     pub kind: ErrorKind,
     pub message: String,
     pub help: Option<String>,
+}
+
+/// What becomes of a job's sealed parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartsState {
+    /// The job has not ended.
+    #[default]
+    Live,
+    /// The job failed and its parts stay: `jobs resume` goes on with them, until a later run of the feed takes its place.
+    Kept,
+    /// The job ended: what its targets don't refer to can be discarded.
+    Leftover,
+    Discarded,
+}
+
+/// Why a job waits in `committing`, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockedOn {
+    pub load: String,
+    pub message: String,
+    pub tries: u32,
+    /// No worker takes the job before; none once an operator said `jobs retry`.
+    pub retry_at: Option<DateTime<Utc>>,
 }
 
 /// Where one table of a job stands. Each sink's commit is recorded singly.
@@ -112,6 +140,13 @@ pub struct LoadState {
     pub prepared: Option<Vec<Part>>,
     pub written: Option<Written>,
     pub abandoned: Option<String>,
+}
+
+impl LoadState {
+    /// Committed or given up: nothing is left to do for it.
+    pub fn is_settled(&self) -> bool {
+        self.written.is_some() || self.abandoned.is_some()
+    }
 }
 
 /// The outcome of creating a job.
@@ -138,33 +173,6 @@ pub enum Beat {
     Lost,
 }
 
-/// A change of a job by the worker that holds it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Transition {
-    /// To `preparing`, `running` or `gating`.
-    To(JobState),
-    /// Written before anything is sent to an engine.
-    Submitting(SubmissionId),
-    Submitted(RunHandle),
-    /// To `committing`, with what `prepare` returned for every load.
-    Committing(Vec<(String, Vec<Part>)>),
-    Committed {
-        load: String,
-        written: Written,
-    },
-    BlockedOn(Option<String>),
-    Completed,
-    Failed {
-        failure: Failure,
-        blocked_by: Option<String>,
-    },
-    Cancelled,
-    TimedOut,
-    Discarded,
-    /// Gives the claim back without ending the job, so that another worker may go on.
-    Released,
-}
-
 /// One line of a job's history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobEvent {
@@ -187,15 +195,17 @@ pub struct JobFilter {
 /// The job store. What serves a caller takes a tenant; `claim`, `heartbeat` and `record` are the workers'.
 #[async_trait]
 pub trait JobStore: Send + Sync {
-    /// Gives the job its seq, in the same transaction.
+    /// Gives the job its seq, in the same transaction. A feed that has an unfinished job is a conflict; a key that was used is the
+    /// job that it made.
     async fn create(&self, job: NewJob, idempotency_key: Option<&str>) -> Result<Created>;
     async fn get(&self, tenant: &TenantId, id: &JobId) -> Result<Option<Job>>;
+    /// The newest first.
     async fn list(&self, tenant: &TenantId, filter: &JobFilter) -> Result<Vec<Job>>;
     /// The feed's job that hasn't ended, if there is one; runs of one feed exclude each other.
     async fn unfinished(&self, feed: &FeedId) -> Result<Option<Job>>;
-    /// Any job that may be worked on: queued, or with an expired lease.
+    /// Any job that may be worked on: queued, released, or with an expired lease, and not waiting for a sink.
     async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>>;
-    /// This job, if nobody holds it.
+    /// This job, if it hasn't ended and nobody holds it. A wait for a sink is no reason to refuse the one who asks for it by name.
     async fn claim_job(
         &self,
         tenant: &TenantId,
@@ -203,15 +213,29 @@ pub trait JobStore: Send + Sync {
         worker: &WorkerId,
         lease: Duration,
     ) -> Result<Option<Claim>>;
+    /// Renews the lease, also one that has run out, as long as nobody else claimed the job.
     async fn heartbeat(&self, claim: &Claim, lease: Duration) -> Result<Beat>;
-    /// A stale claim is a conflict.
+    /// A stale claim is a conflict, and so is one whose lease has run out. See [`Transition::apply`].
     async fn record(&self, claim: &Claim, change: Transition) -> Result<()>;
     /// Asks the worker to stop; a job that nobody holds is cancelled at once. A conflict while it commits.
-    async fn request_cancel(&self, tenant: &TenantId, id: &JobId) -> Result<JobState>;
-    /// Puts a blocked or failed job that kept its parts back to work, or ends a wait in `committing`.
-    async fn reopen(&self, tenant: &TenantId, id: &JobId) -> Result<()>;
-    /// Ends the wait for one sink: its rows become a hold.
-    async fn abandon(&self, tenant: &TenantId, id: &JobId, load: &str, reason: &str) -> Result<()>;
+    async fn request_cancel(
+        &self,
+        tenant: &TenantId,
+        id: &JobId,
+        by: &Operator,
+    ) -> Result<JobState>;
+    /// Puts a failed job that kept its parts back to work, or ends a wait in `committing`. A conflict if a later run of the feed has
+    /// begun since: what it loaded must not be followed by older rows.
+    async fn reopen(&self, tenant: &TenantId, id: &JobId, by: &Operator) -> Result<()>;
+    /// Ends the wait for one sink: its rows become a hold. A conflict while a worker holds the job.
+    async fn abandon(
+        &self,
+        tenant: &TenantId,
+        id: &JobId,
+        load: &str,
+        reason: &str,
+        by: &Operator,
+    ) -> Result<()>;
     async fn event(&self, claim: &Claim, name: &str, details: serde_json::Value) -> Result<()>;
     async fn events(
         &self,
@@ -220,9 +244,18 @@ pub trait JobStore: Send + Sync {
         after: u64,
         limit: u32,
     ) -> Result<Vec<(u64, JobEvent)>>;
-    /// Forgets ended jobs older than this, with their parts and events; returns them.
+    /// What the job's streams and transforms have done, for a report without a claim.
+    async fn summary(&self, tenant: &TenantId, id: &JobId) -> Result<Vec<StreamSummary>>;
+    /// When the oldest unfinished job that commits to this feed's tables was created.
+    async fn oldest_unfinished(&self, feed: &FeedId) -> Result<Option<DateTime<Utc>>>;
+    /// Forgets ended jobs older than this, with their events, and returns them. Jobs that have parts to discard, or rows on hold, stay.
     async fn purge(&self, ended_before: DateTime<Utc>, dry_run: bool) -> Result<Vec<JobId>>;
-    /// Adds a number to whatever parts an ended job still has, so that they can be discarded.
+    /// Gives up the kept parts of jobs that ended before this: they can't be reopened any more. Returns them.
+    async fn expire_kept(&self, ended_before: DateTime<Utc>, dry_run: bool) -> Result<Vec<JobId>>;
+    /// Ended jobs whose parts were not discarded and are not kept for a resumption, with those parts: a worker that died between the
+    /// end and the discard left them, or a later run took the place of a job that kept its own.
     async fn undiscarded(&self, limit: u32) -> Result<Vec<(Job, Vec<Part>)>>;
+    /// The parts of such a job are gone.
+    async fn discarded(&self, id: &JobId) -> Result<()>;
     async fn probe(&self) -> Result<()>;
 }

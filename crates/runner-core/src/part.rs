@@ -11,6 +11,8 @@ pub const PART_FORMAT: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     pub output: Output,
+    /// Stream or transform whose rows these are: a load may have several, and `segments` and `schema_version` are the input's.
+    pub input: String,
     /// Carries attempt and a random suffix, so that no two writers ever share one.
     pub name: String,
     pub attempt: Attempt,

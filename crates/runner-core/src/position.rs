@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Names a chain within its stream; the same in every attempt.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ChainKey {
     /// Order of the chain in its stream.
     pub index: u64,

@@ -12,7 +12,7 @@ use chrono::{DateTime, Duration, NaiveDate, SecondsFormat, Utc};
 use runner_connectors::rows::RawRows;
 use runner_connectors::source::WindowBounds;
 use runner_core::checkpoint::ChainCursor;
-use runner_core::{Error, ErrorKind, Result};
+use runner_core::{ChainKey, Error, ErrorKind, Result};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Rows that may share the cursor's value; with more, the cursor stays one distinct value behind.
@@ -149,9 +149,11 @@ impl CursorTracker {
     }
 
     /// What a barrier stores.
-    pub(crate) fn state(&self, chain_value: &str) -> ChainCursor {
+    pub(crate) fn state(&self, chain: &ChainKey, generation: u32) -> ChainCursor {
         ChainCursor {
-            value: chain_value.to_owned(),
+            chain: chain.clone(),
+            generation,
+            from: self.from.clone(),
             maximum: self.maximum.as_ref().map(CursorValue::to_text),
             boundary: if self.boundary_is_full {
                 BTreeMap::new()
@@ -365,7 +367,7 @@ mod tests {
         let (batch, raw) = rows(&[Some(1), Some(2), Some(2)]);
         let mut first = tracker(&WindowBounds::default(), BTreeMap::new());
         first.observe(&batch, &raw).unwrap();
-        let state = first.state("");
+        let state = first.state(&ChainKey::default(), 0);
         assert_eq!(state.maximum.as_deref(), Some("2"));
         assert_eq!(state.boundary.len(), 2);
 
@@ -393,7 +395,7 @@ mod tests {
         let mut tracker = tracker(&bounds, BTreeMap::new());
         let sorted = tracker.observe(&batch, &raw).unwrap();
         assert_eq!((sorted.outside, sorted.missing), (vec![0, 4], vec![2]));
-        let state = tracker.state("");
+        let state = tracker.state(&ChainKey::default(), 0);
         assert_eq!(
             (state.maximum.as_deref(), state.complete_to.as_deref()),
             (Some("19"), Some("20"))
@@ -409,7 +411,7 @@ mod tests {
         let (batch, raw) = rows(&values);
         let mut tracker = tracker(&WindowBounds::default(), BTreeMap::new());
         tracker.observe(&batch, &raw).unwrap();
-        let state = tracker.state("");
+        let state = tracker.state(&ChainKey::default(), 0);
         assert!(state.boundary.is_empty());
         assert_eq!(state.behind.as_deref(), Some("2"));
     }
