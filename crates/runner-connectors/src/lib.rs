@@ -1,10 +1,22 @@
 //! Everything that moves bytes: sources that turn them into Arrow batches, sinks that turn batches into tables.
 //!
 //! One folder per kind. What they share: [`rows`] (what a source delivers), [`source`] and [`sink`] (the traits),
-//! [`decode`] (bytes to rows), [`schema`] (the columns of a stream while it is read, and the Arrow types of columns).
+//! [`decode`] (bytes to rows), [`schema`] (the columns of a stream while it is read, and the Arrow types of columns),
+//! [`context`] (what a source needs of the world), [`secrets`] with [`scrub`] (resolving secrets, and keeping them out of
+//! texts) and [`meter`] (progress of a stream).
 
+pub mod context;
 pub mod decode;
+pub mod http;
+pub mod meter;
 pub mod rows;
 pub mod schema;
+pub mod scrub;
+pub mod secrets;
 pub mod sink;
 pub mod source;
+
+pub use context::SourceContext;
+pub use meter::StreamMeter;
+pub use scrub::Scrubber;
+pub use secrets::RunSecrets;

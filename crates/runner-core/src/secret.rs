@@ -1,12 +1,13 @@
 //! Secrets: a value that can't be printed, and the store that resolves references to one.
 
 use std::fmt;
+use std::str::FromStr;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// A secret's value. It has no `Serialize`, prints as `***` and is overwritten when dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,6 +44,29 @@ impl fmt::Display for SecretRef {
     }
 }
 
+impl FromStr for SecretRef {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let rest = text.strip_prefix("vault://").unwrap_or_default();
+        let (path, key) = match rest.split_once('#') {
+            Some((path, key)) => (path, Some(key)),
+            None => (rest, None),
+        };
+        if path.is_empty() || key.is_some_and(str::is_empty) {
+            return Err(Error::new(
+                ErrorKind::Secret,
+                format!("`{text}` is not a reference to a secret"),
+            )
+            .with_help("write `vault://path#key`, or `vault://path` for a bundle"));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            key: key.map(ToOwned::to_owned),
+        })
+    }
+}
+
 /// What a store calls the state of a secret that it read; opaque.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretVersion(pub String);
@@ -63,4 +87,30 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     /// Whether [`SecretStore::put`] can work at all.
     fn is_writable(&self) -> bool;
     async fn probe(&self) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_read_as_it_is_written() {
+        for text in ["vault://feeds/polygon", "vault://feeds/polygon#api_key"] {
+            assert_eq!(text.parse::<SecretRef>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_reference_is_refused() {
+        for text in [
+            "",
+            "feeds/polygon",
+            "vault://",
+            "vault://#key",
+            "vault://path#",
+        ] {
+            let error = text.parse::<SecretRef>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Secret, "{text}");
+        }
+    }
 }

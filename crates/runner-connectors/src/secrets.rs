@@ -1,0 +1,123 @@
+//! The secrets of one run: resolved when a template first needs them, kept in memory, and known to the run's [`Scrubber`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use runner_core::secret::SecretVersion;
+use runner_core::{Error, ErrorKind, Result, Secret, SecretRef, SecretStore};
+use runner_plan::Plan;
+use tokio::sync::Mutex;
+
+use crate::scrub::Scrubber;
+
+/// One per run, shared by all its sources and sinks.
+#[derive(Debug)]
+pub struct RunSecrets {
+    store: Arc<dyn SecretStore>,
+    names: BTreeMap<String, SecretRef>,
+    credentials: Option<SecretRef>,
+    resolved: Mutex<BTreeMap<SecretRef, (Secret, SecretVersion)>>,
+    scrubber: Scrubber,
+}
+
+impl RunSecrets {
+    pub fn new(store: Arc<dyn SecretStore>, plan: &Plan) -> Result<Self> {
+        let names = plan
+            .secrets
+            .iter()
+            .map(|(name, reference)| Ok((name.clone(), reference.parse()?)))
+            .collect::<Result<_>>()?;
+        let credentials = plan.credentials.as_deref().map(str::parse).transpose()?;
+        Ok(Self {
+            store,
+            names,
+            credentials,
+            resolved: Mutex::default(),
+            scrubber: Scrubber::new(),
+        })
+    }
+
+    /// Knows every secret that this run has resolved so far.
+    pub fn scrubber(&self) -> &Scrubber {
+        &self.scrubber
+    }
+
+    /// The reference behind a template's name: `api_key`, `secrets.NAME`, `secret.NAME`.
+    pub fn reference(&self, name: &str) -> Option<SecretRef> {
+        let name = name
+            .strip_prefix("secrets.")
+            .or_else(|| name.strip_prefix("secret."))
+            .unwrap_or(name);
+        if let Some(reference) = self.names.get(name) {
+            return Some(reference.clone());
+        }
+        let bundle = self.credentials.as_ref()?;
+        match &bundle.key {
+            Some(key) if key != name => None,
+            _ => Some(SecretRef {
+                path: bundle.path.clone(),
+                key: Some(name.to_owned()),
+            }),
+        }
+    }
+
+    /// The secret behind a reference, from memory if it was resolved before.
+    pub async fn get(&self, reference: &SecretRef) -> Result<Secret> {
+        let mut resolved = self.resolved.lock().await;
+        if let Some((secret, _)) = resolved.get(reference) {
+            return Ok(secret.clone());
+        }
+        let (secret, version) = self.read(reference).await?;
+        resolved.insert(reference.clone(), (secret.clone(), version));
+        Ok(secret)
+    }
+
+    /// The secret as its store has it now: another process may have changed it.
+    pub async fn get_current(&self, reference: &SecretRef) -> Result<(Secret, SecretVersion)> {
+        let mut resolved = self.resolved.lock().await;
+        let current = self.read(reference).await?;
+        resolved.insert(reference.clone(), current.clone());
+        Ok(current)
+    }
+
+    /// Replaces a secret in its store, if its version is still the expected one.
+    pub async fn put(
+        &self,
+        reference: &SecretRef,
+        new: Secret,
+        expected: &SecretVersion,
+    ) -> Result<()> {
+        self.scrubber.register(&reference.to_string(), &new)?;
+        let mut resolved = self.resolved.lock().await;
+        let version = self.store.put(reference, new.clone(), expected).await?;
+        resolved.insert(reference.clone(), (new, version));
+        Ok(())
+    }
+
+    pub fn is_writable(&self) -> bool {
+        self.store.is_writable()
+    }
+
+    /// A stored text with its secrets put back; those that this process has not resolved yet are resolved now.
+    pub async fn restore(&self, text: &str) -> Result<String> {
+        for reference in Scrubber::references(text) {
+            if let Ok(reference) = reference.parse::<SecretRef>() {
+                self.get(&reference).await?;
+            }
+        }
+        self.scrubber.restore(text)
+    }
+
+    async fn read(&self, reference: &SecretRef) -> Result<(Secret, SecretVersion)> {
+        let (secret, version) = self.store.get(reference).await?;
+        if secret.expose().is_empty() {
+            return Err(Error::new(
+                ErrorKind::Secret,
+                format!("the secret `{reference}` is empty"),
+            )
+            .with_help("store a value under that key"));
+        }
+        self.scrubber.register(&reference.to_string(), &secret)?;
+        Ok((secret, version))
+    }
+}
