@@ -60,7 +60,8 @@ impl PageDecoder {
         self.format.push(bytes)
     }
 
-    /// Says that no more bytes follow: what is incomplete now is truncated.
+    /// Says that no more bytes follow: what is incomplete now is truncated, an error of kind `source_data` with
+    /// [`runner_core::Retry::WithBackoff`], since another try may give the whole of it.
     pub fn end(&mut self) -> Result<()> {
         self.format.end()
     }

@@ -9,6 +9,9 @@ use runner_core::checkpoint::{Observed, Warning};
 pub struct PageSummary {
     /// Rows, the invalid ones included.
     pub rows: u64,
+    /// Whether the path of the rows led anywhere. Where it didn't, that is no error of the decoder: the envelope may say why
+    /// (an API's error in a response with status 200), and the source turns both into one.
+    pub rows_found: bool,
     /// 128-bit hash of the rows as they came, hex. It does not depend on how the bytes were cut into pushes and batches.
     pub hash: String,
     /// Value of each of [`super::DecodeOptions::captures`], where it was there.
