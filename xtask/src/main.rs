@@ -1,1 +1,53 @@
-fn main() {}
+//! The project's own commands: `cargo xtask test`, `provision` and `generate`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for a terminal"
+)]
+
+mod checks;
+mod command;
+mod generated;
+mod provision;
+mod test;
+mod toolbox;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Builds, checks and shows the Ingestion Runner"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run every check that CI runs
+    Test(test::Options),
+    /// Install the servers and tools that the tests need into the cache folder
+    Provision(provision::Options),
+    /// Write the generated files anew (schema of the document, reference pages)
+    Generate,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Test(options) => test::run(&options),
+        Task::Provision(options) => provision::run(&options),
+        Task::Generate => generated::write(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What end-to-end tests stand on: real servers, readers that share no code with the runner, and the built binary.
+//!
+//! Nothing here is simulated. A server comes from a package registry ([`provision`]), is started on a free port of
+//! the loopback address and is stopped when its handle goes out of scope ([`servers`]). A server that is not installed
+//! makes a test *skip by name* on a developer's machine and *fail* in CI ([`require`]).
+
+mod binary;
+mod flights;
+mod http;
+mod ports;
+mod process;
+pub mod provision;
+pub mod readers;
+mod requirement;
+pub mod servers;
+
+pub use binary::{Invocation, Outcome, Runner};
+pub use flights::Flights;
+pub use http::{Response, request};
+pub use ports::{free_port, free_ports};
+pub use process::{Process, Signal};
+pub use requirement::{SKIPS_VARIABLE, in_ci, require};
+
+use std::path::PathBuf;
+
+/// The root of the repository that this crate was compiled in.
+pub fn repository() -> PathBuf {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest
+        .parent()
+        .map_or_else(|| manifest.clone(), PathBuf::from)
+}
