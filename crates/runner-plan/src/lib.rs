@@ -4,11 +4,17 @@
 //! byte for byte. The plan is engine-neutral, serialisable and free of secrets.
 
 pub mod arrow;
+mod environment;
+mod inputs;
 pub mod model;
+mod planner;
 pub mod template;
+pub mod windows;
 
-pub use template::Template;
-
+pub use environment::{Connection, ConnectionKind, Environment, Profile};
+pub use inputs::{FeedSchemas, PlanInputs, PlanOptions, Planned};
 pub use model::{
     ColumnType, EngineChoice, Gates, Limits, LoadPlan, Plan, SourcePlan, StreamPlan, TransformPlan,
 };
+pub use planner::plan;
+pub use template::Template;

@@ -58,7 +58,7 @@ pub enum Target {
     Parquet {
         /// Folder of the table: a path or an object store URL.
         location: String,
-        /// Name of the connection that holds the object store's settings.
+        /// The object store's settings, the connection's included; strings are templates.
         storage: Settings,
         compression: String,
     },

@@ -20,8 +20,8 @@ pub use load::{
 };
 pub use source::{
     AllowedOrigins, Body, Chains, DataFormat, FileSource, HttpSource, IncrementalPlan, PageKind,
-    PagePlan, RateLimit, RetryPolicy, RowPath, RowPathStep, SourcePlan, TextFormat, TimeFormat,
-    Variable, VariableSource, Window,
+    PagePlacement, PagePlan, RateLimit, RetryPolicy, RowPath, RowPathStep, SourcePlan, TextFormat,
+    TimeFormat, Variable, VariableSource, Window,
 };
 
 /// Version of the stored form of [`Plan`].
@@ -44,7 +44,8 @@ pub struct Plan {
     pub parameters: BTreeMap<String, String>,
     /// `provider.config`, for templates.
     pub config: Settings,
-    /// Secret names that templates may use → reference (`vault://path#key`); never a value.
+    /// Secret names that templates may use → reference; never a value. A reference is `vault://path#key`, or
+    /// `connection://NAME#SETTING` for a secret that stands in a connection of the runner's configuration.
     pub secrets: BTreeMap<String, String>,
     /// The bundle whose keys are secrets by their own names (`credentials_ref`).
     pub credentials: Option<String>,
@@ -60,6 +61,16 @@ pub struct Plan {
     pub moves_cursor: bool,
     /// `--limit`: rows of each stream.
     pub row_limit: Option<u64>,
+    /// Read this window instead of the one after the cursor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<ExplicitWindow>,
+}
+
+/// A window that the caller asks for, half-open; such a run moves no cursor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplicitWindow {
+    pub from: Option<String>,
+    pub to: Option<String>,
 }
 
 /// Which engine runs the plan, and why.

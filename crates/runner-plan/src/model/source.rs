@@ -1,6 +1,6 @@
 //! How a stream's bytes are asked for.
 
-use runner_spec::model::{Auth, StatusMeaning};
+use runner_spec::model::{Auth, Settings, StatusMeaning};
 use serde::{Deserialize, Serialize};
 
 use crate::template::Template;
@@ -63,6 +63,19 @@ pub struct PagePlan {
     pub max_pages: Option<u64>,
     /// Where the API states its own total.
     pub total: Option<RowPath>,
+    /// Where the parameters of a page go.
+    #[serde(default)]
+    pub placement: PagePlacement,
+}
+
+/// Where the parameters of a page and of a window go: an offset, a token, a page size, `from_param`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PagePlacement {
+    #[default]
+    Query,
+    /// Entries of the JSON body's object under these keys (none: of the body itself; `variables` for GraphQL).
+    Body(Vec<String>),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -200,6 +213,8 @@ pub enum VariableSource {
     Secret,
     Config,
     Run,
+    /// The page that is asked for (`cursor`, `offset`, `page`, `page_size`): null, or empty text, where there is none yet.
+    Page,
 }
 
 /// Reading only what is new, or a default window of days.
@@ -249,6 +264,9 @@ pub struct FileSource {
     pub location: Template,
     /// Name of the connection that holds the object store's settings.
     pub connection: Option<String>,
+    /// The object store's settings, the connection's included; strings are templates.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub storage: Settings,
     /// Absent: by each file's extension.
     pub format: Option<DataFormat>,
     pub rows: RowPath,
