@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::datatypes::SchemaRef;
 use runner_core::checkpoint::SchemaRecord;
 pub use runner_plan::arrow::{LOGICAL_TYPE, arrow_schema, arrow_type};
-use runner_plan::model::{ColumnField, ColumnSource, ColumnType};
+use runner_plan::model::{Column, ColumnField, ColumnSource, ColumnType, Columns, TypeOrigin};
+
+pub use crate::decode::Trace;
 
 /// One column that a decoder fills.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,8 +16,22 @@ pub struct DecodedColumn {
     pub source: ColumnSource,
     pub column_type: ColumnType,
     pub nullable: bool,
-    /// The contract or the target fixes the type: a value that needs a wider one makes its row invalid.
-    pub is_fixed: bool,
+    pub binding: TypeBinding,
+    /// What this run has seen of its values.
+    pub trace: Trace,
+}
+
+/// How firmly a column holds its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypeBinding {
+    /// The contract or the document fixes it: a value is converted where nothing is lost, else its row is invalid (`not_convertible`).
+    Fixed,
+    /// The target could not follow a widening: as `Fixed`, but the reason is `type_changed`.
+    Pinned,
+    /// From an earlier run or a probe: a value is converted where nothing is lost, else the column is widened.
+    Known,
+    /// From what this run has seen: a value of another kind widens it.
+    Open,
 }
 
 /// The columns at one version. Versions only grow, and each is wider than the one before.
@@ -27,34 +43,69 @@ pub struct SchemaVersion {
     pub is_open: bool,
 }
 
+/// Says whether every target of the stream can take a column of the second type where it has the first.
+pub type WideningGuard = Arc<dyn Fn(&ColumnField, &ColumnField) -> bool + Send + Sync>;
+
 /// A stream's columns, shared by its chains: what one widens, all the others see at their next batch.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StreamSchema {
+    state: Arc<Mutex<State>>,
+    guard: Option<WideningGuard>,
+}
+
+struct State {
     /// Never empty; every version since this process began, so that batches and parts of earlier ones can be widened.
-    versions: Arc<Mutex<Vec<Arc<SchemaVersion>>>>,
+    versions: Vec<Arc<SchemaVersion>>,
+    start_over: Option<String>,
+}
+
+impl std::fmt::Debug for StreamSchema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamSchema")
+            .field("current", &self.current())
+            .finish_non_exhaustive()
+    }
 }
 
 impl StreamSchema {
     pub fn new(initial: SchemaVersion) -> Self {
         Self {
-            versions: Arc::new(Mutex::new(vec![Arc::new(initial)])),
+            state: Arc::new(Mutex::new(State {
+                versions: vec![Arc::new(initial)],
+                start_over: None,
+            })),
+            guard: None,
         }
     }
 
+    /// Asks before a column is widened; a column that can't be is pinned to its type.
+    #[must_use]
+    pub fn with_guard(mut self, guard: WideningGuard) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
     pub fn current(&self) -> Arc<SchemaVersion> {
-        // A panic elsewhere can't leave the list half written: a version is pushed whole.
-        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        versions.last().map(Arc::clone).unwrap_or_default()
+        let state = self.state();
+        state.versions.last().map(Arc::clone).unwrap_or_default()
     }
 
     /// The columns of an earlier version, if this process has seen it.
     pub fn version(&self, version: u32) -> Option<Arc<SchemaVersion>> {
-        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        versions
+        let state = self.state();
+        state
+            .versions
             .iter()
             .rev()
             .find(|known| known.version == version)
             .map(Arc::clone)
+    }
+
+    /// Set once rows were delivered whose columns can't follow a widening (a `2.0` stored as a double, and now the column is
+    /// text): decoders fail from then on. Everything read of the stream has to be forgotten and read again,
+    /// with a schema made of [`StreamSchema::current`], which is wide enough. The text says why, for people.
+    pub fn start_over(&self) -> Option<String> {
+        self.state().start_over.clone()
     }
 
     /// Replaces the columns by what `change` makes of them, if it makes anything, and returns the version that stands then.
@@ -62,9 +113,23 @@ impl StreamSchema {
         &self,
         change: impl FnOnce(&SchemaVersion) -> Option<Vec<DecodedColumn>>,
     ) -> Arc<SchemaVersion> {
-        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = versions.last().map(Arc::clone).unwrap_or_default();
-        let Some(columns) = change(&current) else {
+        self.evolve_or_start_over(|current| Evolution {
+            columns: change(current),
+            start_over: None,
+        })
+    }
+
+    pub(crate) fn evolve_or_start_over(
+        &self,
+        change: impl FnOnce(&SchemaVersion) -> Evolution,
+    ) -> Arc<SchemaVersion> {
+        let mut state = self.state();
+        let current = state.versions.last().map(Arc::clone).unwrap_or_default();
+        let evolution = change(&current);
+        if state.start_over.is_none() {
+            state.start_over = evolution.start_over;
+        }
+        let Some(columns) = evolution.columns else {
             return current;
         };
         let next = Arc::new(SchemaVersion {
@@ -72,23 +137,73 @@ impl StreamSchema {
             columns,
             is_open: current.is_open,
         });
-        versions.push(Arc::clone(&next));
+        state.versions.push(Arc::clone(&next));
         next
+    }
+
+    /// Whether the targets can take a column of the second type where they have the first.
+    pub(crate) fn allows(&self, from: &ColumnField, to: &ColumnField) -> bool {
+        self.guard.as_ref().is_none_or(|guard| guard(from, to))
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // A panic elsewhere can't leave the state half written: a version is pushed whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What a change makes of a schema.
+pub(crate) struct Evolution {
+    pub(crate) columns: Option<Vec<DecodedColumn>>,
+    pub(crate) start_over: Option<String>,
+}
+
 impl SchemaVersion {
-    pub fn fields(&self) -> Vec<ColumnField> {
-        self.columns
-            .iter()
-            .map(|column| ColumnField {
-                name: column.name.clone(),
-                column_type: column.column_type.clone(),
-                nullable: column.nullable,
+    /// The columns that the plan knows, as far as a barrier of this job has already taken them.
+    pub fn of_plan(columns: &Columns, stored: Option<&SchemaRecord>) -> Self {
+        let planned = columns.known.iter().map(DecodedColumn::of_plan);
+        let Some(record) = stored else {
+            return Self {
+                version: 0,
+                columns: planned.collect(),
+                is_open: columns.pass_through,
+            };
+        };
+        let mut resumed: Vec<DecodedColumn> = planned
+            .map(|column| match record.index_of(&column.name) {
+                Some(index) => column.resumed(record, index),
+                None => column,
             })
-            .collect()
+            .collect();
+        for (index, field) in record.columns.iter().enumerate() {
+            if resumed.iter().any(|column| column.name == field.name) {
+                continue;
+            }
+            let Some(source) = record.sources.get(index) else {
+                continue;
+            };
+            let found = DecodedColumn {
+                name: field.name.clone(),
+                source: source.clone(),
+                column_type: field.column_type.clone(),
+                nullable: field.nullable,
+                binding: TypeBinding::Open,
+                trace: Trace::default(),
+            };
+            resumed.push(found.resumed(record, index));
+        }
+        Self {
+            version: record.version,
+            columns: resumed,
+            is_open: columns.pass_through,
+        }
     }
 
+    pub fn fields(&self) -> Vec<ColumnField> {
+        self.columns.iter().map(DecodedColumn::field).collect()
+    }
+
+    /// What a barrier stores, and what [`SchemaVersion::of_plan`] takes up again.
     pub fn record(&self) -> SchemaRecord {
         SchemaRecord {
             version: self.version,
@@ -98,10 +213,83 @@ impl SchemaVersion {
                 .iter()
                 .map(|column| column.source.clone())
                 .collect(),
+            traces: self
+                .columns
+                .iter()
+                .map(|column| serde_json::to_value(&column.trace).unwrap_or_default())
+                .collect(),
         }
     }
 
     pub fn arrow(&self) -> SchemaRef {
         arrow_schema(&self.fields())
+    }
+
+    /// The schema of decoded batches: every column may hold nulls, at every depth. Whether one may is a check, and the check's rows
+    /// have to be held by something.
+    pub fn decoded(&self) -> SchemaRef {
+        let fields: Vec<_> = self
+            .columns
+            .iter()
+            .map(|column| nullable(&column.field()))
+            .collect();
+        arrow_schema(&fields)
+    }
+}
+
+impl DecodedColumn {
+    /// A column of the plan before its first row. An open one is `string` until a value is seen.
+    pub fn of_plan(column: &Column) -> Self {
+        let binding = match column.origin {
+            TypeOrigin::Contract | TypeOrigin::Document => TypeBinding::Fixed,
+            TypeOrigin::Stored | TypeOrigin::Sample => TypeBinding::Known,
+            TypeOrigin::Open => TypeBinding::Open,
+        };
+        Self {
+            name: column.name.clone(),
+            source: column.source.clone(),
+            column_type: column.column_type.clone().unwrap_or(ColumnType::String),
+            nullable: column.nullable,
+            binding: if column.column_type.is_some() {
+                binding
+            } else {
+                TypeBinding::Open
+            },
+            trace: Trace::default(),
+        }
+    }
+
+    pub fn field(&self) -> ColumnField {
+        ColumnField {
+            name: self.name.clone(),
+            column_type: self.column_type.clone(),
+            nullable: self.nullable,
+        }
+    }
+
+    fn resumed(mut self, record: &SchemaRecord, index: usize) -> Self {
+        if let Some(field) = record.columns.get(index) {
+            self.column_type = field.column_type.clone();
+        }
+        // A trace that can't be read is one of a later version: the type alone still decodes.
+        self.trace = record
+            .traces
+            .get(index)
+            .and_then(|trace| serde_json::from_value(trace.clone()).ok())
+            .unwrap_or_default();
+        self
+    }
+}
+
+/// The field with nulls allowed in it and in everything below it.
+pub(crate) fn nullable(field: &ColumnField) -> ColumnField {
+    ColumnField {
+        name: field.name.clone(),
+        column_type: match &field.column_type {
+            ColumnType::List(item) => ColumnType::List(Box::new(nullable(item))),
+            ColumnType::Struct(fields) => ColumnType::Struct(fields.iter().map(nullable).collect()),
+            other => other.clone(),
+        },
+        nullable: true,
     }
 }

@@ -68,6 +68,15 @@ pub struct SchemaRecord {
     /// Where each column's values come from, in the same order: names that were snake_cased don't tell. Empty for a transform's output.
     #[serde(default)]
     pub sources: Vec<ColumnSource>,
+    /// What was seen of each column's values, in the same order: it decides what a later value widens the column to. The decoder's own shape.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<serde_json::Value>,
+}
+
+impl SchemaRecord {
+    pub fn index_of(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|known| known.name == column)
+    }
 }
 
 /// The union of what was seen of the source's rows, before mapping.

@@ -16,6 +16,7 @@
 
 mod options;
 mod summary;
+mod trace;
 
 use bytes::Bytes;
 use runner_core::{Error, ErrorKind, Result};
@@ -23,6 +24,7 @@ use runner_plan::model::{DataFormat, RowPath};
 
 pub use options::DecodeOptions;
 pub use summary::PageSummary;
+pub use trace::Trace;
 
 use crate::rows::Rows;
 use crate::schema::StreamSchema;
