@@ -1,9 +1,13 @@
 //! The sink port: writers that seal parts no reader sees, and a target that commits them ([`runner_core::Committer`]).
 
+use std::collections::BTreeSet;
+
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use runner_core::{Committer, LoadContext, Part, Result};
 use runner_plan::model::ColumnField;
+
+use crate::rows::Reason;
 
 /// Whose rows a batch holds; parts record it, so that rows of a chain that started over can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +20,10 @@ pub struct RowOrigin {
 #[derive(Clone, Debug)]
 pub struct WriterContext {
     pub load: LoadContext,
+    /// Stream or transform whose rows these are; recorded in the parts.
+    pub input: String,
     pub attempt: runner_core::Attempt,
-    /// Columns of the batches that follow.
+    /// Columns of the batches that follow. Load columns (`_uis_load_id`, `_uis_seq`) that are missing are added by the writer.
     pub columns: Vec<ColumnField>,
     pub schema_version: u32,
     /// Bytes that the writer may hold in memory.
@@ -50,9 +56,17 @@ pub trait Target: Committer {
     async fn writer(&self, context: WriterContext) -> Result<Box<dyn PartWriter>>;
     /// Whether a column can change to this type: [`runner_core::Committer::prepare`] would accept it.
     fn can_widen(&self, from: &ColumnField, to: &ColumnField) -> bool;
-    /// Takes away leftovers of this feed that no recorded part names and that are older than the retention.
+    /// Rows that the target can't hold, with the reason (a NUL character in PostgreSQL's text): they belong in the quarantine,
+    /// before any writer sees them.
+    fn rejects(&self, batch: &RecordBatch) -> Result<Vec<(usize, Reason)>> {
+        let _ = batch;
+        Ok(Vec::new())
+    }
+    /// Takes away leftovers of this feed that are older than the retention, but for the parts whose names the store still
+    /// records ([`Part::name`]): a blocked or abandoned load keeps its rows. Returns what was taken away.
     async fn sweep(
         &self,
+        recorded: &BTreeSet<String>,
         older_than: chrono::DateTime<chrono::Utc>,
         dry_run: bool,
     ) -> Result<Vec<String>>;
