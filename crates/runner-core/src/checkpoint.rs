@@ -24,7 +24,8 @@ pub struct Checkpoint {
     pub parts: Vec<Part>,
     /// Added to what is stored.
     pub counters: Counters,
-    pub schema: Option<SchemaRecord>,
+    /// Versions that are new since the last barrier: each part's must be among them or stored already.
+    pub schemas: Vec<SchemaRecord>,
     /// What has been seen of the source's own schema; merged with what is stored.
     pub observed: Observed,
     /// Highest cursor values and boundaries, per chain.
@@ -85,6 +86,23 @@ pub struct Observed {
     /// Dotted field → what was seen of it.
     pub fields: BTreeMap<String, ObservedField>,
     pub rows: u64,
+}
+
+impl Observed {
+    /// The union of both.
+    pub fn merge(&mut self, other: &Self) {
+        self.rows += other.rows;
+        for (name, seen) in &other.fields {
+            let field = self.fields.entry(name.clone()).or_default();
+            field.present += seen.present;
+            field.nulls += seen.nulls;
+            for name in &seen.types {
+                if let Err(place) = field.types.binary_search(name) {
+                    field.types.insert(place, name.clone());
+                }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

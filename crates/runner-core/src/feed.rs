@@ -13,6 +13,7 @@ use crate::job::Claim;
 
 /// State of a feed, as far as it fits in memory: cursors of children stand as rows, see [`FeedStore::cursor`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct FeedState {
     /// Stream → its columns as last loaded.
     pub schemas: BTreeMap<String, SchemaRecord>,
