@@ -8,6 +8,7 @@
 pub mod context;
 pub mod decode;
 pub mod http;
+pub mod iceberg;
 pub mod meter;
 pub mod rows;
 pub mod schema;

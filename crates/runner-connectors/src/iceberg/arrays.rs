@@ -1,0 +1,168 @@
+//! Batches in the Arrow types of an Iceberg file: UUIDs as bytes, lists and structs with the names and ids of the schema.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeBinaryBuilder, ListArray, RecordBatch, StructArray,
+    new_null_array,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use iceberg::arrow::schema_to_arrow_schema;
+use uuid::Uuid;
+
+use super::error::{IcebergError, Result};
+
+const UUID_BYTES: i32 = 16;
+
+/// The Arrow schema of a file with this Iceberg schema; every field carries its id.
+pub(super) fn file_arrow_schema(schema: &iceberg::spec::Schema) -> Result<SchemaRef> {
+    schema_to_arrow_schema(schema)
+        .map(|schema| Arc::new(binary_schema(&schema)))
+        .map_err(IcebergError::metadata(
+            "make the Arrow schema of a data file",
+        ))
+}
+
+/// Iceberg's own mapping has 64-bit offsets for binary columns, which batches here have no use for.
+fn binary_schema(schema: &Schema) -> Schema {
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| small_binary(field))
+        .collect();
+    Schema::new(fields)
+}
+
+fn small_binary(field: &Field) -> Field {
+    let data_type = match field.data_type() {
+        DataType::LargeBinary => DataType::Binary,
+        DataType::List(item) => DataType::List(Arc::new(small_binary(item))),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|field| small_binary(field)).collect())
+        }
+        other => other.clone(),
+    };
+    field.clone().with_data_type(data_type)
+}
+
+/// The batch with the file's schema; columns are found by name.
+pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let doing = || IcebergError::arrow("bring rows into the table's form");
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => conform_array(column, field.data_type()),
+            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(doing())?;
+    RecordBatch::try_new(Arc::clone(schema), columns).map_err(doing())
+}
+
+fn conform_array(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    if array.data_type() == data_type {
+        return Ok(Arc::clone(array));
+    }
+    match (array.data_type(), data_type) {
+        (DataType::Utf8, DataType::FixedSizeBinary(UUID_BYTES)) => uuids(array),
+        (DataType::List(_), DataType::List(item)) => {
+            let list = array.as_list::<i32>();
+            let values = conform_array(list.values(), item.data_type())?;
+            Ok(Arc::new(ListArray::try_new(
+                Arc::clone(item),
+                list.offsets().clone(),
+                values,
+                list.nulls().cloned(),
+            )?))
+        }
+        (DataType::Struct(_), DataType::Struct(fields)) => {
+            let rows = array.as_struct();
+            let columns = fields
+                .iter()
+                .map(|field| match rows.column_by_name(field.name()) {
+                    Some(column) => conform_array(column, field.data_type()),
+                    None => Ok(new_null_array(field.data_type(), rows.len())),
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(Arc::new(StructArray::try_new(
+                fields.clone(),
+                columns,
+                rows.nulls().cloned(),
+            )?))
+        }
+        // The same instants under another name of the zone, or none.
+        (DataType::Timestamp(unit, _), DataType::Timestamp(wanted, zone)) if unit == wanted => {
+            Ok(Arc::new(
+                array
+                    .as_primitive::<arrow::datatypes::TimestampMicrosecondType>()
+                    .clone()
+                    .with_timezone_opt(zone.clone()),
+            ))
+        }
+        (_, data_type) => cast(array, data_type),
+    }
+}
+
+fn uuids(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let texts = array.as_string::<i32>();
+    let mut builder = FixedSizeBinaryBuilder::with_capacity(texts.len(), UUID_BYTES);
+    for text in texts {
+        match text {
+            Some(text) => {
+                let uuid = Uuid::try_parse(text)
+                    .map_err(|error| ArrowError::CastError(format!("`{text}`: {error}")))?;
+                builder.append_value(uuid.as_bytes())?;
+            }
+            None => builder.append_null(),
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn uuids_become_bytes_and_missing_columns_null() {
+        let batch = RecordBatch::try_from_iter([
+            ("n", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef),
+            (
+                "id",
+                Arc::new(StringArray::from(vec![
+                    Some("00000000-0000-0000-0000-00000000002a"),
+                    None,
+                ])) as ArrayRef,
+            ),
+        ])
+        .unwrap();
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("id", DataType::FixedSizeBinary(16), true),
+            Field::new("absent", DataType::Utf8, true),
+        ]));
+        let conformed = conform(&batch, &schema).unwrap();
+        assert_eq!(conformed.column(0).as_fixed_size_binary().value(0)[15], 42);
+        assert!(conformed.column(0).is_null(1));
+        assert_eq!(conformed.column(1).null_count(), 2);
+    }
+
+    #[test]
+    fn text_that_is_no_uuid_is_an_error() {
+        let batch = RecordBatch::try_from_iter([(
+            "id",
+            Arc::new(StringArray::from(vec!["x"])) as ArrayRef,
+        )])
+        .unwrap();
+        let schema = Arc::new(Schema::new(vec![Field::new(
+            "id",
+            DataType::FixedSizeBinary(16),
+            true,
+        )]));
+        assert!(conform(&batch, &schema).is_err());
+    }
+}
