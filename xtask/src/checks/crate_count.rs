@@ -22,7 +22,6 @@ pub(crate) fn check(workspace: &Workspace) -> Result<usize> {
         BINARY_PACKAGE,
         "--prefix",
         "none",
-        "--no-dedupe",
     ]))?;
     let count = third_party(&tree, &workspace.package_names());
     ensure!(
