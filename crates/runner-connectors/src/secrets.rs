@@ -6,6 +6,7 @@ use std::sync::Arc;
 use runner_core::secret::SecretVersion;
 use runner_core::{Error, ErrorKind, Result, Secret, SecretRef, SecretStore};
 use runner_plan::Plan;
+use runner_plan::template::{Scope, ScopeValue};
 use tokio::sync::Mutex;
 
 use crate::scrub::Scrubber;
@@ -18,6 +19,12 @@ pub struct RunSecrets {
     credentials: Option<SecretRef>,
     resolved: Mutex<BTreeMap<SecretRef, (Secret, SecretVersion)>>,
     scrubber: Scrubber,
+}
+
+/// Secrets by the names that templates use, for rendering.
+#[derive(Clone, Debug, Default)]
+pub struct SecretScope {
+    values: BTreeMap<String, Secret>,
 }
 
 impl RunSecrets {
@@ -98,6 +105,20 @@ impl RunSecrets {
         self.store.is_writable()
     }
 
+    /// Resolves the names that a template uses; a name that no reference stands behind is left out.
+    pub async fn scope<'name>(
+        &self,
+        names: impl IntoIterator<Item = &'name str>,
+    ) -> Result<SecretScope> {
+        let mut values = BTreeMap::new();
+        for name in names {
+            if let Some(reference) = self.reference(name) {
+                values.insert(name.to_owned(), self.get(&reference).await?);
+            }
+        }
+        Ok(SecretScope { values })
+    }
+
     /// A stored text with its secrets put back; those that this process has not resolved yet are resolved now.
     pub async fn restore(&self, text: &str) -> Result<String> {
         for reference in Scrubber::references(text) {
@@ -119,5 +140,17 @@ impl RunSecrets {
         }
         self.scrubber.register(&reference.to_string(), &secret)?;
         Ok((secret, version))
+    }
+}
+
+impl Scope for SecretScope {
+    fn lookup(&self, name: &str) -> Option<ScopeValue> {
+        self.values
+            .get(name)
+            .map(|secret| ScopeValue::Secret(secret.expose().to_owned()))
+    }
+
+    fn places(&self) -> Vec<String> {
+        vec!["the secrets".to_owned()]
     }
 }

@@ -30,7 +30,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// `vault://path#key`; without a key the bundle's only one, or the one that a template names.
+const VAULT: &str = "vault://";
+const CONNECTION: &str = "connection://";
+
+/// `vault://path#key`; without a key the bundle's only one, or the one that a template names. A secret that stands in a connection
+/// of the configuration is `connection://NAME#SETTING`, and its path is `connection://NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SecretRef {
     pub path: String,
@@ -39,7 +43,10 @@ pub struct SecretRef {
 
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "vault://{}", self.path)?;
+        if !self.path.starts_with(CONNECTION) {
+            f.write_str(VAULT)?;
+        }
+        f.write_str(&self.path)?;
         self.key.as_ref().map_or(Ok(()), |key| write!(f, "#{key}"))
     }
 }
@@ -48,7 +55,12 @@ impl FromStr for SecretRef {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let rest = text.strip_prefix("vault://").unwrap_or_default();
+        let is_connection = text.len() > CONNECTION.len() && text.starts_with(CONNECTION);
+        let rest = if is_connection {
+            text
+        } else {
+            text.strip_prefix(VAULT).unwrap_or_default()
+        };
         let (path, key) = match rest.split_once('#') {
             Some((path, key)) => (path, Some(key)),
             None => (rest, None),
@@ -95,7 +107,11 @@ mod tests {
 
     #[test]
     fn a_reference_is_read_as_it_is_written() {
-        for text in ["vault://feeds/polygon", "vault://feeds/polygon#api_key"] {
+        for text in [
+            "vault://feeds/polygon",
+            "vault://feeds/polygon#api_key",
+            "connection://warehouse#password",
+        ] {
             assert_eq!(text.parse::<SecretRef>().unwrap().to_string(), text);
         }
     }
@@ -108,6 +124,7 @@ mod tests {
             "vault://",
             "vault://#key",
             "vault://path#",
+            "connection://",
         ] {
             let error = text.parse::<SecretRef>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Secret, "{text}");

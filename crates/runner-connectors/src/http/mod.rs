@@ -2,6 +2,7 @@
 
 mod bounds;
 mod network;
+mod pages;
 mod rate_limit;
 mod registry;
 
