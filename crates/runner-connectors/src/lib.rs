@@ -3,19 +3,25 @@
 //! One folder per kind. What they share: [`rows`] (what a source delivers), [`source`] and [`sink`] (the traits),
 //! [`decode`] (bytes to rows), [`schema`] (the columns of a stream while it is read, and the Arrow types of columns),
 //! [`context`] (what a source needs of the world), [`secrets`] with [`scrub`] (resolving secrets, and keeping them out of
-//! texts) and [`meter`] (progress of a stream).
+//! texts) and [`meter`] (progress of a stream); for sinks [`storage`] (folders, local or in an object store), [`partition`],
+//! [`table`] (rows in the columns of their table) and [`resolve`] (settings with their secrets put in).
 
 pub mod context;
 pub mod decode;
 pub mod http;
 pub mod iceberg;
 pub mod meter;
+pub mod parquet;
+pub mod partition;
+pub mod resolve;
 pub mod rows;
 pub mod schema;
 pub mod scrub;
 pub mod secrets;
 pub mod sink;
 pub mod source;
+pub mod storage;
+pub mod table;
 
 pub use context::SourceContext;
 pub use meter::StreamMeter;
