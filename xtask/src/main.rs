@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `provision` and `generate`.
+//! The project's own commands: `cargo xtask demo`, `test`, `provision` and `generate`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -7,6 +7,7 @@
 
 mod checks;
 mod command;
+mod demo;
 mod generated;
 mod provision;
 mod test;
@@ -29,6 +30,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Load a local market-data API into local Iceberg and Parquet tables, and show what landed
+    Demo(demo::Options),
     /// Run every check that CI runs
     Test(test::Options),
     /// Install the servers and tools that the tests need into the cache folder
@@ -39,6 +42,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
+        Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Provision(options) => provision::run(&options),
         Task::Generate => generated::write(),

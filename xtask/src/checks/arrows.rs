@@ -8,7 +8,7 @@ use super::none_of;
 use crate::workspace::{Package, Workspace};
 
 /// A crate, and the crates it may use; what those use, it may use too.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("runner-spec", &[]),
     ("runner-plan", &["runner-spec"]),
     ("runner-sql", &["runner-plan"]),
@@ -39,6 +39,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("runner-python", &["runner-engine-embedded", "runner-jobs"]),
     ("runner-testkit", &["runner-connectors"]),
     ("runner-e2e", &[]),
+    ("table-viewer", &[]),
     ("xtask", &["runner-e2e"]),
 ];
 
