@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use crate::source::{floor_boundary, line_start};
 use crate::tree::{Node, Style, Text, Value};
 
 /// The bytes in the source of the bytes `part` of the value, or nothing where value and text can't be brought together.
@@ -11,17 +12,20 @@ pub(crate) fn source_range(text: &str, node: &Node, part: Range<usize>) -> Optio
     let Value::Text(Text { value, style }) = &node.value else {
         return None;
     };
-    let written = text.get(node.span.range())?;
+    let span = node.span.range();
+    let (origin, indentation) = match style {
+        Style::Literal | Style::Folded => block_start(text, span.start),
+        Style::Plain | Style::Single | Style::Double => (span.start, 0),
+    };
     let start = part.start.min(value.len());
     let end = part.end.clamp(start, value.len());
-    let mut walk = Walk::new(written, value, *style);
+    let mut walk = Walk::new(text.get(origin..span.end)?, value, *style, indentation);
     let first = walk.advance_to(start)?;
     let last = if end > start {
         walk.advance_to_end_of(end)?
     } else {
         first
     };
-    let origin = node.span.range().start;
     Some(origin + first..origin + last.max(first))
 }
 
@@ -38,12 +42,10 @@ struct Walk<'text> {
 }
 
 impl<'text> Walk<'text> {
-    fn new(written: &'text str, value: &'text str, style: Style) -> Self {
-        let (at, indentation) = match style {
-            Style::Plain => (0, 0),
-            Style::Single | Style::Double => (usize::from(written.starts_with(['\'', '"'])), 0),
-            Style::Literal | Style::Folded => block_start(written),
-        };
+    fn new(written: &'text str, value: &'text str, style: Style, indentation: usize) -> Self {
+        let quote =
+            matches!(style, Style::Single | Style::Double) && written.starts_with(['\'', '"']);
+        let at = usize::from(quote);
         let mut walk = Self {
             written,
             value,
@@ -53,7 +55,7 @@ impl<'text> Walk<'text> {
             read: 0,
             previous_end: at,
         };
-        if matches!(style, Style::Literal | Style::Folded) {
+        if indentation > 0 {
             walk.skip_indentation();
         }
         walk
@@ -80,10 +82,10 @@ impl<'text> Walk<'text> {
             Style::Literal => self.literal_step(character)?,
             Style::Double if self.rest().starts_with('\\') => self.escape_step(character)?,
             Style::Single if character == '\'' => {
-                self.take(if self.rest().starts_with("''") { 2 } else { 1 })
+                self.take(if self.rest().starts_with("''") { 2 } else { 1 });
             }
             Style::Plain | Style::Single | Style::Double | Style::Folded => {
-                self.flow_step(character)?
+                self.flow_step(character)?;
             }
         }
         self.read += character.len_utf8();
@@ -209,18 +211,78 @@ impl<'text> Walk<'text> {
     }
 }
 
-/// Where the content of a block scalar begins, behind its header, and how far it is indented.
-fn block_start(written: &str) -> (usize, usize) {
-    let header = if written.starts_with(['|', '>']) {
-        written
-            .find('\n')
-            .map_or(written.len(), |newline| newline + 1)
-    } else {
-        0
-    };
-    let indentation = written[header..]
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .map_or(0, |line| line.len() - line.trim_start_matches(' ').len());
-    (header, indentation)
+/// Where the lines of a block scalar begin, behind its header, and how far they are indented.
+///
+/// The place of a block begins at its first character; blank lines before that belong to its value.
+fn block_start(text: &str, first: usize) -> (usize, usize) {
+    let mut line = line_start(text, floor_boundary(text, first));
+    let indentation = first.saturating_sub(line);
+    while line > 0 {
+        let previous = line_start(text, line - 1);
+        if !text[previous..line].trim().is_empty() {
+            break;
+        }
+        line = previous;
+    }
+    (line, indentation)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::read;
+    use crate::source::Source;
+    use crate::tree::Node;
+
+    use super::*;
+
+    /// Every word of the value is found at the same word of the text.
+    fn check(text: &str) {
+        let source = Source::new("test.yaml", text);
+        let root = read::read(&source, 0).root.expect("a document");
+        let node = root.get("a").expect("the value");
+        let value = node.as_text().expect("a text").to_owned();
+        let mut words = 0;
+        for word in value
+            .split(|character: char| !character.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+        {
+            let start = word.as_ptr() as usize - value.as_ptr() as usize;
+            let range = source_range(&source.text, node, start..start + word.len())
+                .unwrap_or_else(|| panic!("`{word}` in {text:?}"));
+            assert_eq!(&source.text[range], word, "in {text:?}");
+            words += 1;
+        }
+        assert!(words > 0, "{text:?} has no words");
+    }
+
+    #[test]
+    fn words_of_a_value_are_found_in_its_text() {
+        for text in [
+            "a: one two three\n",
+            "a: one\n  two\n\n  three\n   four\n",
+            "a: 'it''s one two'\n",
+            "a: \"one\\ttwo \\u2014t\\x2D \\U0001F600 three \\\"four\\\"\"\n",
+            "a: \"one two\n   three \\\n   four\n\n   five\"\n",
+            "a: |\n  one two\n    three\n\n  four\n",
+            "a: |-\n\n\n  one\n  two\n",
+            "a: |2\n    one\n  two\n",
+            "a: >\n  one two\n  three\n\n  four\n    five\n    six\n  seven\n\n\n  eight\n",
+            "a: >-\n\n  one\n\n\n   two\n  three\n",
+            "a: |\r\n  one\r\n  two\r\n",
+            "a: &anchor one two\n",
+            "x: ü\na: |\n  ünï ö two\n  three\n",
+        ] {
+            check(text);
+        }
+        check("{\"a\": \"one \\ud83d\\ude00 two \\/ three\\nfour\"}");
+    }
+
+    #[test]
+    fn what_is_no_text_has_no_parts() {
+        let root = read::read(&Source::new("test.yaml", "a: 5\n"), 0)
+            .root
+            .expect("a document");
+        let node: &Node = root.get("a").expect("the value");
+        assert_eq!(source_range("a: 5\n", node, 0..1), None);
+    }
 }

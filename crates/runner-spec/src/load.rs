@@ -1,9 +1,22 @@
 //! From texts to a [`Spec`] and everything that is wrong with it.
+//!
+//! Read each text to a tree, lay the overlays over the document, check the tree against the table of fields, lower it to
+//! the model, run the rules that look at several fields at once, and find the place of every finding. No step stops the next
+//! one, except that nothing can be checked in a text that can't be read.
 
 use crate::Spec;
-use crate::diagnostic::Diagnostic;
-use crate::source::Source;
+use crate::check;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::fields::DOCUMENT;
+use crate::lower;
+use crate::overlay;
+use crate::path::FieldPath;
+use crate::read::{self, Finding};
+use crate::redact::{Masks, masked};
+use crate::rules;
+use crate::source::{Source, has_errors};
 use crate::source_map::SourceMap;
+use crate::tree::Node;
 
 /// How strictly a document is read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,11 +36,106 @@ pub struct Loaded {
 }
 
 /// Reads a document with its overlays. Total: any text gives a [`Loaded`], and never a panic.
-pub fn load(document: &Source, overlays: &[Source], _options: &Options) -> Loaded {
-    let sources = std::iter::once(document).chain(overlays).cloned().collect();
-    Loaded {
-        spec: None,
-        diagnostics: Vec::new(),
-        sources: SourceMap::new(sources, None),
+pub fn load(document: &Source, overlays: &[Source], options: &Options) -> Loaded {
+    let mut trees = Vec::new();
+    let mut findings = Vec::new();
+    let mut masks = Masks::default();
+    let mut shown = Vec::new();
+    for (index, source) in std::iter::once(document).chain(overlays).enumerate() {
+        let mut reading = read::read(source, index);
+        findings.append(&mut reading.findings);
+        shown.push(masked(source, reading.root.as_ref()));
+        if let Some(root) = &reading.root {
+            masks.extend(Masks::of(root));
+        }
+        trees.push(reading.root);
     }
+    let root = merged(trees, &mut findings);
+    let mut diagnostics = Vec::new();
+    let mut spec = None;
+    if let Some(root) = &root {
+        diagnostics = check::check(root, &DOCUMENT, options.strict, &masks);
+        let lowered = lower::lower(root);
+        let rules = rules::run(&lowered, root);
+        diagnostics.extend(
+            rules
+                .into_iter()
+                .filter(|finding| !is_hidden(finding, &diagnostics))
+                .collect::<Vec<_>>(),
+        );
+        spec = Some(lowered);
+    }
+    let sources = SourceMap::new(shown, root);
+    sources.place(&mut diagnostics);
+    diagnostics.extend(
+        findings
+            .into_iter()
+            .map(|Finding { diagnostic, span }| diagnostic.located(sources.location(span))),
+    );
+    in_order(&mut diagnostics, &sources);
+    Loaded {
+        spec: spec.filter(|_| !has_errors(&diagnostics)),
+        diagnostics,
+        sources,
+    }
+}
+
+/// The document with its overlays; nothing where one of them could not be read.
+fn merged(trees: Vec<Option<Node>>, findings: &mut Vec<Finding>) -> Option<Node> {
+    let mut trees = trees.into_iter();
+    let first = trees.next()??;
+    trees.try_fold(first, |document, overlay| {
+        Some(overlay::merge(
+            document,
+            overlay?,
+            Some(&DOCUMENT),
+            findings,
+        ))
+    })
+}
+
+/// Advice about a field, or about something missing in it, is of no use while the field itself is wrong.
+fn is_hidden(finding: &Diagnostic, errors: &[Diagnostic]) -> bool {
+    let encloses =
+        |outer: &FieldPath, inner: &FieldPath| inner.segments().starts_with(outer.segments());
+    errors
+        .iter()
+        .filter(|error| error.is_error() && !error.path.is_root())
+        .any(|error| {
+            let is_same_place = encloses(&error.path, &finding.path);
+            let is_inside =
+                encloses(&finding.path, &error.path) && finding.severity != Severity::Error;
+            is_same_place
+                && !(finding.is_error()
+                    && error.path != finding.path
+                    && !matches!(error.code, crate::Code::WrongType))
+                || is_inside
+        })
+}
+
+/// By source, line and column; what an alias repeats is said once.
+fn in_order(diagnostics: &mut Vec<Diagnostic>, sources: &SourceMap) {
+    let rank = |diagnostic: &Diagnostic| {
+        let location = diagnostic.location.as_ref();
+        let file = location.and_then(|location| {
+            sources
+                .sources()
+                .iter()
+                .position(|source| source.name == location.file)
+        });
+        (
+            file,
+            location.map(|location| location.bytes.start),
+            diagnostic.code,
+        )
+    };
+    diagnostics.sort_by_key(rank);
+    let mut seen = std::collections::HashSet::new();
+    diagnostics.retain(|diagnostic| {
+        let place = diagnostic
+            .location
+            .as_ref()
+            .map(|location| (location.file.clone(), location.bytes.clone()));
+        place.is_none() || seen.insert((diagnostic.code, place, diagnostic.message.clone()))
+    });
 }

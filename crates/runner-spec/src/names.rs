@@ -17,6 +17,22 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The candidate of which `name` is a typing error, and not merely something alike: for names that may be anything.
+pub(crate) fn misspelt<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let wanted = simplify(name);
+    let allowed = match wanted.chars().count() {
+        0..=4 => return None,
+        5..=7 => 1,
+        _ => 2,
+    };
+    candidates.into_iter().find(|candidate| {
+        *candidate != name && strsim::damerau_levenshtein(&wanted, &simplify(candidate)) <= allowed
+    })
+}
+
 /// Typing errors between two names; a name with a part added (`url` for `base_url`) counts as near.
 fn distance(wanted: &str, candidate: &str) -> usize {
     let typing = strsim::damerau_levenshtein(wanted, candidate);

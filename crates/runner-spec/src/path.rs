@@ -28,16 +28,19 @@ impl FieldPath {
     }
 
     /// This path, one key deeper.
+    #[must_use]
     pub fn key(&self, key: impl Into<String>) -> Self {
         self.child(Segment::Key(key.into()))
     }
 
     /// This path, one list element deeper.
+    #[must_use]
     pub fn index(&self, index: usize) -> Self {
         self.child(Segment::Index(index))
     }
 
     /// This path, deeper by every key of `keys`.
+    #[must_use]
     pub fn keys<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> Self {
         keys.into_iter()
             .fold(self.clone(), |path, key| path.key(key))
@@ -89,7 +92,7 @@ impl fmt::Display for FieldPath {
                     formatter.write_str(key)?;
                 }
                 Segment::Key(key) => {
-                    write!(formatter, "[{}]", serde_json::Value::from(key.as_str()))?
+                    write!(formatter, "[{}]", serde_json::Value::from(key.as_str()))?;
                 }
                 Segment::Index(index) => write!(formatter, "[{index}]")?,
             }
@@ -136,7 +139,7 @@ impl FromStr for FieldPath {
                     rest.strip_prefix('.').ok_or_else(bad)?
                 };
                 let end = name.find(['.', '[']).unwrap_or(name.len());
-                if end == 0 {
+                if end == 0 || name[..end].contains(']') {
                     return Err(bad());
                 }
                 path.segments.push(Segment::Key(name[..end].to_owned()));

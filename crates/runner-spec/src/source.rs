@@ -22,12 +22,12 @@ pub struct Source {
 
 impl Source {
     /// Takes bytes as they were read: refuses what is too large, binary or not UTF-8, and drops a byte order mark.
-    pub fn from_bytes(name: impl Into<String>, bytes: &[u8]) -> Result<Self, Diagnostic> {
+    pub fn from_bytes(name: impl Into<String>, bytes: &[u8]) -> Result<Self, Box<Diagnostic>> {
         let name = name.into();
         let refuse = |code, message: String, help: &str| {
             let mut diagnostic = Diagnostic::error(code, FieldPath::root(), message).help(help);
             diagnostic.location = Some(Location::whole_file(&name));
-            Err(diagnostic)
+            Err(Box::new(diagnostic))
         };
         if bytes.len() > MAX_DOCUMENT_BYTES {
             let message = format!(
@@ -58,10 +58,8 @@ impl Source {
             Ok(text) => Ok(Self::new(name, text)),
             Err(error) => {
                 let lines = bytes[..error.valid_up_to()]
-                    .iter()
-                    .filter(|byte| **byte == b'\n')
-                    .count()
-                    + 1;
+                    .split(|byte| *byte == b'\n')
+                    .count();
                 let message = format!(
                     "line {lines} is not UTF-8 (byte {} of the document)",
                     error.valid_up_to()
@@ -132,11 +130,7 @@ impl Location {
 
 /// Line and column of a byte offset, which must be a character boundary.
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let line = text.as_bytes()[..offset]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1;
+    let line = text[..offset].matches('\n').count() + 1;
     let column = text[line_start(text, offset)..offset].chars().count() + 1;
     (line, column)
 }
