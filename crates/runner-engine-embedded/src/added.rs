@@ -7,15 +7,11 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicr
 use arrow::compute::{DatePart, cast, date_part};
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, Datelike, Timelike, Utc};
+use runner_core::commit::LOAD_ID_COLUMN;
 use runner_core::{Error, ErrorKind, LoadId, Result, Seq};
 use runner_plan::arrow::arrow_schema;
-use runner_plan::model::{AddedColumn, ColumnField, ColumnType, DateTimePart, LoadPlan};
+use runner_plan::model::{AddedColumn, ColumnField, DateTimePart, LoadPlan};
 use runner_spec::model::WriteMode;
-
-/// Name of the column that tells which load brought a row.
-pub(crate) const LOAD_ID: &str = "_uis_load_id";
-/// Name of the column by which a later load's row wins over an earlier one's.
-pub(crate) const SEQ: &str = "_uis_seq";
 
 /// Adds a load's own columns to batches.
 #[derive(Clone, Debug)]
@@ -36,35 +32,7 @@ impl Additions {
         }
     }
 
-    /// The columns of the table: the rows' own, then the added ones.
-    pub(crate) fn columns(&self, rows: &[ColumnField]) -> Vec<ColumnField> {
-        let mut columns = rows.to_vec();
-        let mut push = |name: &str, column_type: ColumnType, nullable: bool| {
-            if columns.iter().all(|column| column.name != name) {
-                columns.push(ColumnField {
-                    name: name.to_owned(),
-                    column_type,
-                    nullable,
-                });
-            }
-        };
-        for added in &self.added {
-            match added {
-                AddedColumn::RunDate { name } => push(name, ColumnType::Date, false),
-                AddedColumn::RunTime { name } => push(name, ColumnType::Timestamp, false),
-                AddedColumn::Part { name, of, part } => push(name, part_type(*part), of.is_some()),
-            }
-        }
-        if self.load_id.is_some() {
-            push(LOAD_ID, ColumnType::String, false);
-        }
-        if self.seq.is_some() {
-            push(SEQ, ColumnType::Integer, false);
-        }
-        columns
-    }
-
-    /// The batch with the added columns; `columns` is what [`Self::columns`] returned for its schema.
+    /// The batch with the added columns; `columns` is what [`table_columns`] makes of its own.
     pub(crate) fn apply(
         &self,
         batch: &RecordBatch,
@@ -96,7 +64,7 @@ impl Additions {
                     .with_timezone("UTC"),
             )),
             Some(AddedColumn::Part { of, part, .. }) => self.part(of.as_deref(), *part, batch),
-            None if name == LOAD_ID => {
+            None if name == LOAD_ID_COLUMN => {
                 let id = self.load_id.as_deref().unwrap_or_default();
                 Ok(Arc::new(StringArray::from_iter_values(
                     std::iter::repeat_n(id, rows),
@@ -150,15 +118,6 @@ impl Additions {
     }
 }
 
-fn part_type(part: DateTimePart) -> ColumnType {
-    match part {
-        DateTimePart::Date => ColumnType::Date,
-        DateTimePart::Year | DateTimePart::Month | DateTimePart::Day | DateTimePart::Hour => {
-            ColumnType::Integer
-        }
-    }
-}
-
 fn days(at: DateTime<Utc>) -> i32 {
     const SECONDS_PER_DAY: i64 = 86_400;
     i32::try_from(at.timestamp().div_euclid(SECONDS_PER_DAY)).unwrap_or_default()
@@ -166,6 +125,9 @@ fn days(at: DateTime<Utc>) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use runner_core::commit::SEQ_COLUMN;
+    use runner_plan::model::ColumnType;
+
     use super::*;
 
     #[test]
@@ -184,14 +146,13 @@ mod tests {
             seq: Some(Seq(7)),
             nominal_time: at,
         };
-        let own = [ColumnField {
-            name: "at".to_owned(),
-            column_type: ColumnType::Timestamp,
-            nullable: true,
-        }];
-        let columns = additions.columns(&own);
-        let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
-        assert_eq!(names, ["at", "hour", LOAD_ID, SEQ]);
+        let column = |name: &str, column_type| ColumnField { name: name.to_owned(), column_type, nullable: true };
+        let columns = [
+            column("at", ColumnType::Timestamp),
+            column("hour", ColumnType::Integer),
+            column(LOAD_ID_COLUMN, ColumnType::String),
+            column(SEQ_COLUMN, ColumnType::Integer),
+        ];
         let batch = additions.apply(&batch, &columns).unwrap();
         let hours = batch
             .column(1)

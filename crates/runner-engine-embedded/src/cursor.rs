@@ -54,6 +54,9 @@ pub(crate) struct CursorTracker {
     /// What the last run had seen at its cursor; rows are taken out of it as they come again.
     last_cursor: Option<String>,
     last_boundary: BTreeMap<String, u32>,
+    initial_boundary: BTreeMap<String, u32>,
+    /// What the sealed part of the chain had seen; it takes the column's type to read it.
+    resumed: Option<ChainCursor>,
     maximum: Option<CursorValue>,
     /// Largest value below `maximum`, for a boundary that grew too large.
     below: Option<CursorValue>,
@@ -68,40 +71,37 @@ impl CursorTracker {
         bounds: &WindowBounds,
         boundary: BTreeMap<String, u32>,
         nominal_time: DateTime<Utc>,
-        resumed: Option<&ChainCursor>,
     ) -> Self {
-        let mut tracker = Self {
+        Self {
             column: column.to_owned(),
             from: bounds.from.clone(),
             to: bounds.to.clone(),
             latest_allowed: nominal_time + Duration::minutes(FUTURE_TOLERANCE_MINUTES),
             last_cursor: bounds.last_cursor.clone(),
+            initial_boundary: boundary.clone(),
             last_boundary: boundary,
+            resumed: None,
             maximum: None,
             below: None,
             boundary: BTreeMap::new(),
             boundary_is_full: false,
-        };
-        if let Some(resumed) = resumed {
-            tracker.boundary = resumed.boundary.clone();
-            tracker.boundary_is_full = resumed.behind.is_some();
         }
-        tracker
     }
 
-    /// Takes up where the sealed part of the chain ended; needs the column's type, so it waits for the first batch.
-    pub(crate) fn resume(&mut self, resumed: &ChainCursor, data_type: &DataType) -> Result<()> {
-        self.maximum = resumed
-            .maximum
-            .as_deref()
-            .map(|text| CursorValue::parse(text, data_type))
-            .transpose()?;
-        self.below = resumed
-            .behind
-            .as_deref()
-            .map(|text| CursorValue::parse(text, data_type))
-            .transpose()?;
-        Ok(())
+    /// Takes up where the sealed part of the chain ended.
+    pub(crate) fn resuming(mut self, sealed: Option<ChainCursor>) -> Self {
+        self.resumed = sealed;
+        self
+    }
+
+    /// The chain is read anew: what it had seen so far is superseded.
+    pub(crate) fn restart(&mut self) {
+        self.last_boundary.clone_from(&self.initial_boundary);
+        self.maximum = None;
+        self.below = None;
+        self.boundary.clear();
+        self.boundary_is_full = false;
+        self.resumed = None;
     }
 
     /// Sorts the rows of a batch, and moves the maximum over those inside the window.
@@ -123,6 +123,7 @@ impl CursorTracker {
         } else {
             None
         };
+        self.take_up(array.data_type())?;
         let mut sorted = Sorted::default();
         for row in 0..array.len() {
             let Some(value) = CursorValue::read(array.as_ref(), row)? else {
@@ -150,6 +151,10 @@ impl CursorTracker {
 
     /// What a barrier stores.
     pub(crate) fn state(&self, chain: &ChainKey, generation: u32) -> ChainCursor {
+        if let Some(resumed) = &self.resumed {
+            // No row has come since: what was sealed still stands.
+            return resumed.clone();
+        }
         ChainCursor {
             chain: chain.clone(),
             generation,
@@ -167,6 +172,16 @@ impl CursorTracker {
             },
             complete_to: self.to.clone(),
         }
+    }
+
+    fn take_up(&mut self, data_type: &DataType) -> Result<()> {
+        let Some(resumed) = self.resumed.take() else { return Ok(()) };
+        let parse = |text: Option<String>| text.map(|text| CursorValue::parse(&text, data_type)).transpose();
+        self.maximum = parse(resumed.maximum)?;
+        self.boundary_is_full = resumed.behind.is_some();
+        self.below = parse(resumed.behind)?;
+        self.boundary = resumed.boundary;
+        Ok(())
     }
 
     fn take_repeated(&mut self, raw: &RawRows, row: usize) -> bool {
@@ -359,7 +374,7 @@ mod tests {
     }
 
     fn tracker(bounds: &WindowBounds, boundary: BTreeMap<String, u32>) -> CursorTracker {
-        CursorTracker::new("id", bounds, boundary, DateTime::default(), None)
+        CursorTracker::new("id", bounds, boundary, DateTime::default())
     }
 
     #[test]

@@ -1,0 +1,203 @@
+//! Which chains a stream has, handed out one value at a time: a million parents are never in memory at once.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use runner_connectors::source::{ChainRequest, WindowBounds};
+use runner_core::checkpoint::{ChainCursor, ResumeState};
+use runner_core::{ChainKey, Error, ErrorKind, Position, Result};
+use runner_plan::model::{Chains, IncrementalPlan, SourcePlan, Window};
+use runner_plan::windows::{self, WindowInputs};
+
+use crate::cursor::CursorTracker;
+use crate::lane::ChainWork;
+use crate::stream::StreamRun;
+
+/// Values taken from the store at once.
+const VALUES_PER_PAGE: u32 = 1_000;
+
+/// Values have cursors of their own and so different numbers of windows; each value's chains lie in a range of this size.
+const MAXIMUM_WINDOWS: u64 = 1 << 20;
+
+/// Hands out the chains of a stream, those of one value together: its windows are read in their order.
+pub(crate) struct ChainQueue {
+    run: Arc<StreamRun>,
+    values: Values,
+    ready: VecDeque<(u64, ChainKey)>,
+    positions: BTreeMap<u64, Position>,
+    cursors: BTreeMap<u64, ChainCursor>,
+}
+
+enum Values {
+    /// All are known: a single chain, a list, files.
+    Known(VecDeque<(u64, ChainKey)>),
+    /// A parent's sealed list, page by page.
+    Parent { stream: String, field: String, next: u64, is_done: bool },
+}
+
+impl ChainQueue {
+    pub(crate) async fn new(run: Arc<StreamRun>, resumed: ResumeState) -> Result<Self> {
+        let values = values(&run).await?;
+        if let Values::Known(known) = &values {
+            run.chains_known(known.len() as u64);
+        }
+        Ok(Self {
+            run,
+            values,
+            ready: VecDeque::new(),
+            positions: resumed.positions.into_iter().map(|position| (position.chain.index, position)).collect(),
+            cursors: resumed.cursors.into_iter().map(|cursor| (cursor.chain.index, cursor)).collect(),
+        })
+    }
+
+    /// The chains of the next value, or nothing when all have been handed out.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<ChainWork>>> {
+        loop {
+            if self.ready.is_empty() && !self.fill().await? {
+                return Ok(None);
+            }
+            let Some((ordinal, key)) = self.ready.pop_front() else { return Ok(None) };
+            let chains = self.chains_of(ordinal, key).await?;
+            if !chains.is_empty() {
+                return Ok(Some(chains));
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> Result<bool> {
+        match &mut self.values {
+            Values::Known(known) => self.ready.append(known),
+            Values::Parent { is_done: true, .. } => {}
+            Values::Parent { stream, field, next, is_done } => {
+                let context = &self.run.context;
+                let (values, is_complete) =
+                    context.checkpoints.values(&context.claim, stream, field, *next, VALUES_PER_PAGE).await?;
+                if values.is_empty() {
+                    if !is_complete {
+                        return Err(Error::new(
+                            ErrorKind::Internal,
+                            format!("the values of the parent `{stream}` are not complete"),
+                        ));
+                    }
+                    *is_done = true;
+                }
+                for value in values {
+                    self.ready.push_back((*next, ChainKey { index: *next, value, window: 0 }));
+                    *next += 1;
+                }
+                let known = *next;
+                self.run.chains_known(known);
+            }
+        }
+        Ok(!self.ready.is_empty())
+    }
+
+    /// One chain per window of a value; chains that have ended are left out.
+    async fn chains_of(&mut self, ordinal: u64, key: ChainKey) -> Result<Vec<ChainWork>> {
+        let run = Arc::clone(&self.run);
+        let context = &run.context;
+        let Some(incremental) = &run.plan.incremental else {
+            return self.works(ordinal, key, vec![(None, None)]).await;
+        };
+        let stored = match &incremental.cursor_field {
+            Some(_) => context.feeds.cursor(&context.feed, &run.plan.name, &key.value).await?,
+            None => None,
+        };
+        let cursor = stored.as_ref().and_then(|state| state.cursor.clone());
+        let boundary = stored.map(|state| state.boundary).unwrap_or_default();
+        let bounds = window_bounds(incremental, cursor.as_deref(), &run)?;
+        let windows = bounds
+            .into_iter()
+            .map(|bounds| {
+                let tracker = incremental.cursor_field.as_ref().map(|field| {
+                    let boundary = if bounds.to.is_none() { boundary.clone() } else { BTreeMap::new() };
+                    CursorTracker::new(field, &bounds, boundary, context.nominal_time)
+                });
+                (Some(bounds), tracker)
+            })
+            .collect();
+        self.works(ordinal, key, windows).await
+    }
+
+    async fn works(
+        &mut self,
+        ordinal: u64,
+        key: ChainKey,
+        windows: Vec<(Option<WindowBounds>, Option<CursorTracker>)>,
+    ) -> Result<Vec<ChainWork>> {
+        let run = Arc::clone(&self.run);
+        let context = &run.context;
+        let count = windows.len() as u64;
+        let first = if steps_of(&run) { ordinal * MAXIMUM_WINDOWS } else { ordinal };
+        let ended: HashSet<u64> = context
+            .checkpoints
+            .ended_chains(&context.claim, &run.plan.name, first, first + count)
+            .await?
+            .into_iter()
+            .collect();
+        let mut works = Vec::with_capacity(windows.len());
+        for (window, (bounds, cursor)) in (0_u32..).zip(windows) {
+            let index = first + u64::from(window);
+            if ended.contains(&index) {
+                continue;
+            }
+            let key = ChainKey { index, window, value: key.value.clone() };
+            let from = self.positions.remove(&index);
+            let cursor = cursor.map(|tracker| tracker.resuming(self.cursors.remove(&index)));
+            let request = ChainRequest {
+                variables: variables(&run, &key.value),
+                generation: from.as_ref().map_or(0, |position| position.generation),
+                key,
+                window: bounds,
+            };
+            works.push(ChainWork { request, from, cursor });
+        }
+        Ok(works)
+    }
+}
+
+async fn values(run: &StreamRun) -> Result<Values> {
+    let single = |value: &str, index: u64| (index, ChainKey { index, value: value.to_owned(), window: 0 });
+    let known = match &run.plan.source {
+        SourcePlan::Files(_) => {
+            run.source.list().await?.into_iter().map(|key| (key.index, key)).collect()
+        }
+        SourcePlan::Http(http) => match &http.chains {
+            Chains::Single => VecDeque::from([single("", 0)]),
+            Chains::Values { values, .. } => {
+                values.iter().zip(0..).map(|(value, index)| single(value, index)).collect()
+            }
+            Chains::Parent { stream, field, .. } => {
+                return Ok(Values::Parent { stream: stream.clone(), field: field.clone(), next: 0, is_done: false });
+            }
+        },
+    };
+    Ok(Values::Known(known))
+}
+
+fn steps_of(run: &StreamRun) -> bool {
+    run.plan.incremental.as_ref().is_some_and(|plan| matches!(plan.window, Window::Steps { .. }))
+}
+
+fn variables(run: &StreamRun, value: &str) -> BTreeMap<String, String> {
+    let SourcePlan::Http(http) = &run.plan.source else { return BTreeMap::new() };
+    match &http.chains {
+        Chains::Single => BTreeMap::new(),
+        Chains::Values { variable, .. } | Chains::Parent { variable, .. } => {
+            BTreeMap::from([(variable.clone(), value.to_owned())])
+        }
+    }
+}
+
+fn window_bounds(plan: &IncrementalPlan, cursor: Option<&str>, run: &StreamRun) -> Result<Vec<WindowBounds>> {
+    let inputs = WindowInputs { cursor, nominal_time: run.context.nominal_time };
+    let windows = windows::windows(plan, &inputs).map_err(|error| {
+        Error::new(ErrorKind::Spec, "the stream's windows can't be computed")
+            .with_context("stream", &run.plan.name)
+            .with_source(error)
+    })?;
+    Ok(windows
+        .into_iter()
+        .map(|window| WindowBounds { from: window.from, to: window.to, last_cursor: cursor.map(str::to_owned) })
+        .collect())
+}

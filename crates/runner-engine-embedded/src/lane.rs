@@ -1,0 +1,465 @@
+//! A lane: one chain after the other is read, checked and written, with a barrier now and then.
+//!
+//! Each lane has writers and barriers of its own, so that lanes never wait for each other. Rows of a chain that starts over
+//! stay where they are: they are of an earlier generation, and `prepare` leaves them out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::DataType;
+use runner_connectors::decode::widen_batch;
+use runner_connectors::rows::{RawRows, Reason, Rows};
+use runner_connectors::schema::SchemaVersion;
+use runner_connectors::sink::RowOrigin;
+use runner_connectors::source::{ChainRequest, Fetched, PageEnd};
+use runner_core::checkpoint::{ChainCounters, ChainCursor, Checkpoint, Counters, Observed, Warning};
+use runner_core::fault;
+use runner_core::{ChainEnd, Error, ErrorKind, Position, Result};
+
+use crate::cursor::CursorTracker;
+use crate::masking::{mask, mask_raw};
+use crate::observed::merge_observed;
+use crate::outputs::Outputs;
+use crate::quarantine::{QuarantineWriter, QuarantinedRow};
+use crate::stream::{Advance, StreamRun, reason};
+
+/// One chain for a lane to read.
+pub(crate) struct ChainWork {
+    pub(crate) request: ChainRequest,
+    /// Where an earlier attempt's last barrier left it.
+    pub(crate) from: Option<Position>,
+    pub(crate) cursor: Option<CursorTracker>,
+}
+
+/// Reads chains, one at a time.
+pub(crate) struct Lane {
+    run: Arc<StreamRun>,
+    /// The last one is current; earlier ones hold rows of narrower schemas until the next barrier.
+    outputs: Vec<Outputs>,
+    quarantine: Option<QuarantineWriter>,
+    pending: Pending,
+}
+
+/// What the next barrier will store.
+#[derive(Default)]
+struct Pending {
+    positions: BTreeMap<u64, Position>,
+    requests: u64,
+    bytes_read: u64,
+    counters: BTreeMap<(u64, u32), ChainCounters>,
+    observed: Observed,
+    cursors: BTreeMap<u64, ChainCursor>,
+    warnings: Vec<Warning>,
+    values: BTreeMap<String, Vec<String>>,
+    pages: u64,
+    since: Option<Duration>,
+}
+
+/// The chain that is being read.
+struct Reading {
+    chain_value: Arc<str>,
+    origin: RowOrigin,
+    pages: u64,
+    /// Rows delivered since the last page's end; while there are any, no barrier may stand.
+    rows_in_page: u64,
+    cursor: Option<CursorTracker>,
+    counters: ChainCounters,
+    is_cut_off: bool,
+}
+
+impl Lane {
+    pub(crate) fn new(run: Arc<StreamRun>) -> Self {
+        Self { run, outputs: Vec::new(), quarantine: None, pending: Pending::default() }
+    }
+
+    /// Reads a chain to its end. What it read is durable only after a barrier.
+    pub(crate) async fn read(&mut self, work: ChainWork) -> Result<()> {
+        let ChainWork { mut request, from, cursor } = work;
+        let template = cursor;
+        let mut reading = Reading::new(&request, from.as_ref(), template);
+        let mut chain = self.run.source.open(request.clone(), from).await?;
+        loop {
+            self.stop_if_cancelled(&reading).await?;
+            let fetched = match chain.next().await {
+                Ok(fetched) => fetched,
+                Err(error) => {
+                    self.keep_sealed_pages(&reading).await;
+                    return Err(self.at(error, &reading));
+                }
+            };
+            match fetched {
+                None => break,
+                Some(Fetched::Rows(rows)) => {
+                    self.rows(&mut reading, rows).await?;
+                    fault::point("page.mid");
+                }
+                Some(Fetched::PageEnd(end)) => {
+                    let is_last = self.page_end(&mut reading, *end).await?;
+                    if is_last || reading.is_cut_off {
+                        break;
+                    }
+                }
+                Some(Fetched::Restart { reason }) => {
+                    request.generation = reading.origin.generation + 1;
+                    self.warn("chain_restarted", format!("chain `{}` was read anew: {reason}", reading.chain_value));
+                    reading.restart(&request);
+                    chain = self.run.source.open(request.clone(), None).await?;
+                }
+            }
+        }
+        self.run.advance(Advance { chains_done: 1, ..Advance::default() }, None);
+        Ok(())
+    }
+
+    /// Seals everything that was written and stores how far the chains were read, in one transaction.
+    pub(crate) async fn barrier(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut parts = Vec::new();
+        for outputs in &mut self.outputs {
+            parts.extend(outputs.seal().await?);
+            fault::point("seal.mid");
+        }
+        // Only the current outputs will be written to again.
+        let current = self.outputs.pop();
+        self.outputs.clear();
+        self.outputs.extend(current);
+        if let Some(quarantine) = &mut self.quarantine {
+            parts.extend(quarantine.seal().await?);
+        }
+        let context = &self.run.context;
+        let pending = std::mem::take(&mut self.pending);
+        for (column, values) in &pending.values {
+            context.checkpoints.seal_values(&context.claim, &self.run.plan.name, column, values, false).await?;
+        }
+        let mut barriers = self.run.barriers.lock().await;
+        let checkpoint = Checkpoint {
+            stream: self.run.plan.name.clone(),
+            barrier: *barriers + 1,
+            positions: pending.positions.into_values().collect(),
+            parts,
+            counters: Counters {
+                requests: pending.requests,
+                bytes_read: pending.bytes_read,
+                chains: pending.counters.into_values().collect(),
+            },
+            schema: Some(self.run.schema.current().record()),
+            observed: pending.observed,
+            cursors: pending.cursors.into_values().collect(),
+            warnings: pending.warnings,
+        };
+        fault::point("checkpoint.before");
+        context.checkpoints.checkpoint(&context.claim, &checkpoint).await?;
+        *barriers += 1;
+        fault::point("checkpoint.after");
+        Ok(())
+    }
+
+    /// Drops what isn't sealed.
+    pub(crate) async fn abort(&mut self) {
+        for outputs in &mut self.outputs {
+            // The run has failed already, and leftovers are swept.
+            let _ = outputs.abort().await;
+        }
+        if let Some(quarantine) = &mut self.quarantine {
+            let _ = quarantine.abort().await;
+        }
+    }
+
+    async fn rows(&mut self, reading: &mut Reading, rows: Rows) -> Result<()> {
+        let version = self.run.schema.current();
+        let mut rows = self.widened(rows, &version)?;
+        let offered = rows.batch.num_rows() + rows.invalid.len();
+        let taken = self.run.take_rows(offered);
+        if taken < offered {
+            reading.is_cut_off = true;
+            rows = truncated(rows, taken);
+        }
+        reading.rows_in_page += rows.batch.num_rows() as u64 + rows.invalid.len() as u64;
+        reading.counters.rows_read += rows.batch.num_rows() as u64 + rows.invalid.len() as u64;
+        let quarantined_before = reading.counters.rows_quarantined;
+        let masked = self.run.masked_fields(&version);
+        for invalid in std::mem::take(&mut rows.invalid) {
+            let raw = mask_raw(&invalid.raw, &masked);
+            self.quarantine(reading, &rows.origin, invalid.number, invalid.reasons, raw).await?;
+        }
+        let kept = self.judge(reading, &rows, &version, &masked).await?;
+        let quarantined = reading.counters.rows_quarantined - quarantined_before;
+        self.run.advance(Advance { rows: offered as u64, quarantined, ..Advance::default() }, None);
+        let Some(batch) = kept else { return Ok(()) };
+        reading.counters.rows_passed += batch.num_rows() as u64;
+        self.collect_values(&batch)?;
+        let columns = self.run.output_columns(&version);
+        let batch = mask(&batch, &self.run.plan.masking, &columns)?;
+        self.current_outputs(&version).await?.write(&batch, reading.origin).await
+    }
+
+    /// The rows that pass; the others are counted or quarantined.
+    async fn judge(
+        &mut self,
+        reading: &mut Reading,
+        rows: &Rows,
+        version: &SchemaVersion,
+        masked: &[(Vec<String>, runner_spec::model::Masking)],
+    ) -> Result<Option<RecordBatch>> {
+        if rows.batch.num_rows() == 0 {
+            return Ok(None);
+        }
+        let mut dropped = vec![false; rows.batch.num_rows()];
+        let mut missing = Vec::new();
+        if let Some(cursor) = &mut reading.cursor {
+            let sorted = cursor.observe(&rows.batch, &rows.raw)?;
+            reading.counters.rows_outside += sorted.outside.len() as u64;
+            reading.counters.rows_repeated += sorted.repeated.len() as u64;
+            for row in sorted.outside.into_iter().chain(sorted.repeated) {
+                dropped[row] = true;
+            }
+            missing = sorted.missing;
+            if sorted.future > 0 {
+                let message = "some rows have a cursor value in the future; they are loaded and don't move the cursor";
+                self.warn("cursor_in_future", message.to_owned());
+            }
+        }
+        count_required(reading, &self.run, &rows.batch);
+        let verdict = self.run.checks(version)?.run(&rows.batch)?;
+        let mut failures: BTreeMap<usize, Vec<Reason>> = verdict.failures.into_iter().collect();
+        for row in missing {
+            let column = self.run.plan.incremental.as_ref().and_then(|plan| plan.cursor_field.clone()).unwrap_or_default();
+            let reasons = failures.entry(row).or_default();
+            if reasons.iter().all(|known| known.column.as_deref() != Some(column.as_str())) {
+                reasons.push(reason("cursor_missing", &column, format!("`{column}` is the cursor and must not be null")));
+            }
+        }
+        failures.retain(|row, _| !dropped[*row]);
+        for (row, reasons) in failures {
+            dropped[row] = true;
+            let raw = mask_raw(&rows.raw.text(row), masked);
+            let number = rows.numbers.get(row).copied().unwrap_or_default();
+            self.quarantine(reading, &rows.origin, number, reasons, raw).await?;
+        }
+        if !dropped.contains(&true) {
+            return Ok(Some(rows.batch.clone()));
+        }
+        let keep = BooleanArray::from(dropped.iter().map(|dropped| !dropped).collect::<Vec<_>>());
+        let batch = filter_record_batch(&rows.batch, &keep)
+            .map_err(|error| Error::new(ErrorKind::Internal, "failed to filter a batch").with_source(error))?;
+        Ok((batch.num_rows() > 0).then_some(batch))
+    }
+
+    async fn quarantine(
+        &mut self,
+        reading: &mut Reading,
+        request: &Arc<str>,
+        row: u64,
+        reasons: Vec<Reason>,
+        raw: String,
+    ) -> Result<()> {
+        reading.counters.rows_quarantined += 1;
+        let writer = match &mut self.quarantine {
+            Some(writer) => writer,
+            None => self.quarantine.insert(self.run.open_quarantine()),
+        };
+        let row = QuarantinedRow {
+            origin: Arc::clone(request),
+            chain: Arc::clone(&reading.chain_value),
+            page: reading.pages,
+            row,
+            reasons,
+            raw,
+        };
+        writer.add(row, reading.origin).await
+    }
+
+    /// Takes note of a page; true when it was the chain's last.
+    async fn page_end(&mut self, reading: &mut Reading, end: PageEnd) -> Result<bool> {
+        reading.pages += 1;
+        reading.rows_in_page = 0;
+        reading.counters.pages += 1;
+        reading.counters.fields_dropped += end.fields_dropped;
+        let mut position = end.position;
+        if reading.is_cut_off && position.end.is_none_or(ChainEnd::is_natural) {
+            position.end = Some(ChainEnd::RowLimit);
+        }
+        let is_last = position.end.is_some();
+        let progress = Advance { requests: end.requests, pages: 1, bytes: end.bytes, ..Advance::default() };
+        self.run.advance(progress, end.total);
+        self.pending.requests += end.requests;
+        self.pending.bytes_read += end.bytes;
+        self.pending.pages += 1;
+        merge_observed(&mut self.pending.observed, &end.observed);
+        for warning in end.warnings {
+            self.note(warning);
+        }
+        self.pending.add_counters(std::mem::replace(&mut reading.counters, reading.empty_counters()));
+        if let Some(cursor) = &reading.cursor {
+            let state = cursor.state(&position.chain, reading.origin.generation);
+            self.pending.cursors.insert(position.chain.index, state);
+        }
+        self.pending.positions.insert(position.chain.index, position);
+        fault::point("page.between");
+        if self.is_barrier_due() {
+            self.barrier().await?;
+        }
+        Ok(is_last)
+    }
+
+    fn is_barrier_due(&mut self) -> bool {
+        let limits = &self.run.context.plan.limits;
+        let now = self.run.context.clock.monotonic();
+        let since = *self.pending.since.get_or_insert(now);
+        let waited = now.saturating_sub(since) >= Duration::from_millis(limits.checkpoint_interval_ms);
+        let enough_pages = limits.checkpoint_pages.is_some_and(|pages| self.pending.pages >= pages);
+        waited || enough_pages || self.outputs.last().is_some_and(Outputs::is_full)
+    }
+
+    async fn current_outputs(&mut self, version: &SchemaVersion) -> Result<&mut Outputs> {
+        let is_current = self.outputs.last().is_some_and(|outputs| outputs.schema_version == version.version);
+        if !is_current {
+            self.outputs.push(self.run.open_outputs(version).await?);
+        }
+        self.outputs.last_mut().ok_or_else(|| Error::new(ErrorKind::Internal, "a lane has no outputs"))
+    }
+
+    /// Another lane may have widened the schema since these rows were decoded.
+    fn widened(&self, rows: Rows, version: &SchemaVersion) -> Result<Rows> {
+        if rows.schema_version == version.version {
+            return Ok(rows);
+        }
+        let Some(before) = self.run.schema.version(rows.schema_version) else {
+            return Err(Error::new(ErrorKind::Internal, "rows were decoded with a schema that nobody knows"));
+        };
+        let batch = widen_batch(&rows.batch, &before.fields(), &version.fields())?;
+        Ok(Rows { batch, schema_version: version.version, ..rows })
+    }
+
+    fn collect_values(&mut self, batch: &RecordBatch) -> Result<()> {
+        for column in &self.run.value_columns {
+            let Some(array) = batch.column_by_name(column) else { continue };
+            let text = cast(array, &DataType::Utf8).map_err(|error| {
+                Error::new(ErrorKind::SourceData, "a parent's value must be a plain value")
+                    .with_context("column", column)
+                    .with_source(error)
+            })?;
+            let Some(text) = text.as_any().downcast_ref::<arrow::array::StringArray>() else { continue };
+            let values = self.run.new_values(column, text.iter().flatten());
+            self.pending.values.entry(column.clone()).or_default().extend(values);
+        }
+        Ok(())
+    }
+
+    fn warn(&mut self, code: &str, message: String) {
+        let warning = Warning { code: code.to_owned(), stream: Some(self.run.plan.name.clone()), message };
+        self.note(warning);
+    }
+
+    fn note(&mut self, warning: Warning) {
+        if self.run.is_new_warning(&warning) {
+            self.pending.warnings.push(warning);
+        }
+    }
+
+    async fn stop_if_cancelled(&mut self, reading: &Reading) -> Result<()> {
+        let stopped = self.run.check_cancelled();
+        if stopped.is_err() {
+            self.keep_sealed_pages(reading).await;
+        }
+        stopped
+    }
+
+    /// On the way out: pages that were read whole need not be read again.
+    async fn keep_sealed_pages(&mut self, reading: &Reading) {
+        if reading.rows_in_page == 0 {
+            // The run ends with the error that brought us here; a barrier that fails costs these pages, no more.
+            let _ = self.barrier().await;
+        }
+    }
+
+    fn at(&self, error: Error, reading: &Reading) -> Error {
+        let error = if error.context().iter().any(|(name, _)| *name == "stream") {
+            error
+        } else {
+            error.with_context("stream", &self.run.plan.name)
+        };
+        if reading.chain_value.is_empty() { error } else { error.with_context("chain", &reading.chain_value) }
+    }
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    fn add_counters(&mut self, counters: ChainCounters) {
+        let sum = self.counters.entry((counters.chain, counters.generation)).or_insert_with(|| ChainCounters {
+            chain: counters.chain,
+            generation: counters.generation,
+            ..ChainCounters::default()
+        });
+        sum.pages += counters.pages;
+        sum.rows_read += counters.rows_read;
+        sum.rows_passed += counters.rows_passed;
+        sum.rows_quarantined += counters.rows_quarantined;
+        sum.rows_outside += counters.rows_outside;
+        sum.rows_repeated += counters.rows_repeated;
+        sum.required_cells += counters.required_cells;
+        sum.required_present += counters.required_present;
+        sum.fields_dropped += counters.fields_dropped;
+    }
+}
+
+impl Reading {
+    fn new(request: &ChainRequest, from: Option<&Position>, cursor: Option<CursorTracker>) -> Self {
+        let generation = from.map_or(request.generation, |position| position.generation);
+        let origin = RowOrigin { chain: request.key.index, generation };
+        let mut reading = Self {
+            chain_value: Arc::from(request.key.value.as_str()),
+            origin,
+            pages: from.map_or(0, |position| position.pages),
+            rows_in_page: 0,
+            cursor,
+            counters: ChainCounters::default(),
+            is_cut_off: false,
+        };
+        reading.counters = reading.empty_counters();
+        reading
+    }
+
+    fn restart(&mut self, request: &ChainRequest) {
+        self.origin.generation = request.generation;
+        self.pages = 0;
+        self.rows_in_page = 0;
+        self.counters = self.empty_counters();
+        if let Some(cursor) = &mut self.cursor {
+            cursor.restart();
+        }
+    }
+
+    fn empty_counters(&self) -> ChainCounters {
+        ChainCounters { chain: self.origin.chain, generation: self.origin.generation, ..ChainCounters::default() }
+    }
+}
+
+/// Cells of required columns, and those of them that hold a value: completeness is measured over them.
+fn count_required(reading: &mut Reading, run: &StreamRun, batch: &RecordBatch) {
+    for check in &run.plan.checks {
+        if !matches!(check.kind, runner_plan::model::CheckKind::Required) {
+            continue;
+        }
+        let nulls = batch.column_by_name(&check.column).map_or(batch.num_rows(), |array| array.null_count());
+        reading.counters.required_cells += batch.num_rows() as u64;
+        reading.counters.required_present += (batch.num_rows() - nulls) as u64;
+    }
+}
+
+/// The first `rows` of the rows, good ones first: which ones a limit keeps is nobody's promise.
+fn truncated(rows: Rows, taken: usize) -> Rows {
+    let good = rows.batch.num_rows().min(taken);
+    let mut invalid = rows.invalid;
+    invalid.truncate(taken - good);
+    let raw = RawRows::clone(&rows.raw);
+    Rows { batch: rows.batch.slice(0, good), raw, invalid, ..rows }
+}

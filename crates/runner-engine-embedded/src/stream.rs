@@ -1,0 +1,316 @@
+//! One stream being read: what its lanes share, and how its chains are handed out to them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use runner_connectors::rows::Reason;
+use runner_connectors::schema::{SchemaVersion, StreamSchema};
+use runner_connectors::sink::{Target, WriterContext};
+use runner_connectors::source::Source;
+use runner_core::checkpoint::{ResumeState, Warning};
+use runner_core::commit::table_columns;
+use runner_core::engine::RunContext;
+use runner_core::part::Output;
+use runner_core::progress::{Progress, ProgressEvent, Waiting};
+use runner_core::{Cancel, Error, ErrorKind, LoadContext, Result};
+use runner_plan::StreamPlan;
+use runner_plan::model::{ColumnField, ColumnSource, RowPath, RowPathStep};
+use runner_spec::model::Masking;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::added::Additions;
+use crate::evaluate::Checks;
+use crate::masking::masked_columns;
+use crate::outputs::{LoadWriter, Outputs};
+use crate::parts::PartFolder;
+use crate::quarantine::{QuarantineWriter, quarantine_columns};
+
+/// Bytes that all writers of a stream may hold in memory together.
+const WRITER_MEMORY_BYTES: usize = 96 * 1024 * 1024;
+/// A writer below this writes row groups too small to be read well.
+const MINIMUM_WRITER_MEMORY_BYTES: usize = 4 * 1024 * 1024;
+
+/// Values of a parent taken from the store at once.
+const VALUES_PER_PAGE: u32 = 10_000;
+
+/// A table that the stream's rows go to.
+pub(crate) struct LoadOutput {
+    pub(crate) load: LoadContext,
+    pub(crate) target: Arc<dyn Target>,
+}
+
+/// What the lanes of one stream share.
+pub(crate) struct StreamRun {
+    pub(crate) context: RunContext,
+    pub(crate) plan: StreamPlan,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) schema: StreamSchema,
+    pub(crate) loads: Vec<LoadOutput>,
+    /// Where transforms read the rows from.
+    pub(crate) stage: Option<PartFolder>,
+    pub(crate) quarantine: PartFolder,
+    /// Columns whose distinct values make the chains of other streams.
+    pub(crate) value_columns: Vec<String>,
+    pub(crate) lanes: usize,
+    /// Barriers stored in this attempt: the store takes them in order.
+    pub(crate) barriers: tokio::sync::Mutex<u64>,
+    /// Set when a lane failed: the others stop at their next page.
+    stop: Cancel,
+    shared: Mutex<Shared>,
+    rows_taken: AtomicU64,
+}
+
+#[derive(Default)]
+struct Shared {
+    checks: Option<(u32, Arc<Checks>)>,
+    progress: Progress,
+    warned: HashSet<Warning>,
+    /// Hashes of the values seen, per value column.
+    values: BTreeMap<String, HashSet<u128>>,
+}
+
+/// What a page adds to the stream's progress.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Advance {
+    pub(crate) requests: u64,
+    pub(crate) pages: u64,
+    pub(crate) rows: u64,
+    pub(crate) quarantined: u64,
+    pub(crate) bytes: u64,
+    pub(crate) chains_done: u64,
+}
+
+impl StreamRun {
+    #[expect(clippy::too_many_arguments, reason = "it is the one place that puts a stream together")]
+    pub(crate) fn new(
+        context: RunContext,
+        plan: StreamPlan,
+        source: Arc<dyn Source>,
+        schema: StreamSchema,
+        loads: Vec<LoadOutput>,
+        stage: Option<PartFolder>,
+        quarantine: PartFolder,
+        value_columns: Vec<String>,
+    ) -> Self {
+        let lanes = usize::try_from(plan.parallelism.max(1)).unwrap_or(1);
+        let progress = Progress { stream: plan.name.clone(), ..Progress::default() };
+        Self {
+            context,
+            plan,
+            source,
+            schema,
+            loads,
+            stage,
+            quarantine,
+            value_columns,
+            lanes,
+            barriers: tokio::sync::Mutex::new(0),
+            stop: Cancel::new(),
+            shared: Mutex::new(Shared { progress, ..Shared::default() }),
+            rows_taken: AtomicU64::new(0),
+        }
+    }
+
+    /// The checks for a version of the schema; compiled once a version.
+    pub(crate) fn checks(&self, version: &SchemaVersion) -> Result<Arc<Checks>> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, checks)) = &shared.checks
+            && *known == version.version
+        {
+            return Ok(Arc::clone(checks));
+        }
+        let checks = Arc::new(Checks::compile(&self.plan.checks, &version.fields())?);
+        shared.checks = Some((version.version, Arc::clone(&checks)));
+        Ok(checks)
+    }
+
+    /// The columns of rows after masking: what every output gets.
+    pub(crate) fn output_columns(&self, version: &SchemaVersion) -> Vec<ColumnField> {
+        masked_columns(&version.fields(), &self.plan.masking)
+    }
+
+    pub(crate) async fn open_outputs(&self, version: &SchemaVersion) -> Result<Outputs> {
+        let rows = self.output_columns(version);
+        let writers = self.loads.len() + usize::from(self.stage.is_some());
+        let memory_bytes = (WRITER_MEMORY_BYTES / (self.lanes * writers.max(1))).max(MINIMUM_WRITER_MEMORY_BYTES);
+        let mut loads = Vec::with_capacity(self.loads.len());
+        for LoadOutput { load, target } in &self.loads {
+            let additions = Additions::new(&load.plan, &load.id, load.seq, load.nominal_time);
+            let columns = table_columns(&load.plan, &rows);
+            let context = WriterContext {
+                load: load.clone(),
+                attempt: self.context.claim.attempt,
+                columns: columns.clone(),
+                schema_version: version.version,
+                memory_bytes,
+            };
+            let writer = target.writer(context).await?;
+            loads.push(LoadWriter { additions, columns, writer, target_file_bytes: load.plan.target_file_bytes });
+        }
+        let stage = match &self.stage {
+            Some(stage) => {
+                let output = Output::Stage(self.plan.name.clone());
+                Some(stage.writer(output, rows, version.version, self.context.claim.attempt))
+            }
+            None => None,
+        };
+        Ok(Outputs::new(version.version, loads, stage))
+    }
+
+    pub(crate) fn open_quarantine(&self) -> QuarantineWriter {
+        let output = Output::Quarantine(self.plan.name.clone());
+        let writer = self.quarantine.writer(output, quarantine_columns(), 0, self.context.claim.attempt);
+        QuarantineWriter::new(self.context.claim.job.clone(), &self.plan.name, writer)
+    }
+
+    /// Knows again what earlier attempts have seen and said.
+    pub(crate) async fn take_up(&self, resumed: &ResumeState) -> Result<()> {
+        for column in &self.value_columns {
+            let mut next = 0;
+            loop {
+                let (values, _) = self
+                    .context
+                    .checkpoints
+                    .values(&self.context.claim, &self.plan.name, column, next, VALUES_PER_PAGE)
+                    .await?;
+                if values.is_empty() {
+                    break;
+                }
+                next += values.len() as u64;
+                self.new_values(column, values.iter().map(String::as_str));
+            }
+        }
+        self.rows_taken.store(resumed.totals.rows_read, Ordering::SeqCst);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.warned.extend(resumed.warnings.iter().cloned());
+        let totals = &resumed.totals;
+        shared.progress.requests = totals.requests;
+        shared.progress.pages = totals.pages;
+        shared.progress.rows = totals.rows_read;
+        shared.progress.quarantined = totals.rows_quarantined;
+        shared.progress.bytes = totals.bytes_read;
+        Ok(())
+    }
+
+    /// The stream was read to its end: its distinct values are all there, so that its children can begin.
+    pub(crate) async fn close_values(&self) -> Result<()> {
+        for column in &self.value_columns {
+            self.context
+                .checkpoints
+                .seal_values(&self.context.claim, &self.plan.name, column, &[], true)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// How many of these rows the run may still take (`--limit`).
+    pub(crate) fn take_rows(&self, rows: usize) -> usize {
+        let Some(limit) = self.context.plan.row_limit else { return rows };
+        let before = self.rows_taken.fetch_add(rows as u64, Ordering::SeqCst);
+        usize::try_from(limit.saturating_sub(before)).unwrap_or(rows).min(rows)
+    }
+
+    pub(crate) fn is_at_limit(&self) -> bool {
+        self.context.plan.row_limit.is_some_and(|limit| self.rows_taken.load(Ordering::SeqCst) >= limit)
+    }
+
+    /// Of these values, those not seen before, in their order.
+    pub(crate) fn new_values<'a>(&self, column: &str, values: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = shared.values.entry(column.to_owned()).or_default();
+        values.filter(|value| seen.insert(xxh3_128(value.as_bytes()))).map(str::to_owned).collect()
+    }
+
+    /// Reports a warning once a run, however often it comes up.
+    pub(crate) fn is_new_warning(&self, warning: &Warning) -> bool {
+        let is_new =
+            self.shared.lock().unwrap_or_else(PoisonError::into_inner).warned.insert(warning.clone());
+        if is_new {
+            self.context.progress.event(ProgressEvent::Warning {
+                stream: warning.stream.clone(),
+                code: warning.code.clone(),
+                message: warning.message.clone(),
+            });
+        }
+        is_new
+    }
+
+    pub(crate) fn advance(&self, advance: Advance, total: Option<u64>) {
+        self.update(|progress| {
+            progress.requests += advance.requests;
+            progress.pages += advance.pages;
+            progress.rows += advance.rows;
+            progress.quarantined += advance.quarantined;
+            progress.bytes += advance.bytes;
+            progress.chains_done += advance.chains_done;
+            progress.waiting = None;
+            if progress.chains.is_none_or(|chains| chains <= 1) && total.is_some() {
+                progress.total_rows = total;
+            }
+        });
+    }
+
+    pub(crate) fn chains_known(&self, chains: u64) {
+        self.update(|progress| progress.chains = Some(chains));
+    }
+
+    pub(crate) fn waiting(&self, waiting: Option<Waiting>) {
+        self.update(|progress| progress.waiting = waiting);
+    }
+
+    pub(crate) fn finished(&self) {
+        self.update(|progress| {
+            progress.finished = true;
+            progress.waiting = None;
+        });
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Progress)) {
+        let event = {
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut shared.progress);
+            ProgressEvent::Stream(shared.progress.clone())
+        };
+        self.context.progress.event(event);
+    }
+
+    /// Where masked columns stand in a raw row.
+    pub(crate) fn masked_fields(&self, version: &SchemaVersion) -> Vec<(Vec<String>, Masking)> {
+        self.plan
+            .masking
+            .iter()
+            .filter_map(|masked| {
+                let column = version.columns.iter().find(|column| column.name == masked.column)?;
+                let ColumnSource::Field(RowPath::Steps(steps)) = &column.source else { return None };
+                let path = steps
+                    .iter()
+                    .filter_map(|step| match step {
+                        RowPathStep::Name(name) => Some(name.clone()),
+                        RowPathStep::Index(_) | RowPathStep::Each => None,
+                    })
+                    .collect();
+                Some((path, masked.masking))
+            })
+            .collect()
+    }
+
+    /// Makes the other lanes stop.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Stops the lane when the run was cancelled or its claim lost.
+    pub(crate) fn check_cancelled(&self) -> Result<()> {
+        if self.context.cancel.is_cancelled() || self.stop.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "the run was cancelled")
+                .with_context("stream", &self.plan.name));
+        }
+        Ok(())
+    }
+}
+
+/// A reason of the engine's own.
+pub(crate) fn reason(code: &str, column: &str, message: String) -> Reason {
+    Reason { code: code.to_owned(), column: Some(column.to_owned()), message }
+}
