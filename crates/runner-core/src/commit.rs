@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use runner_plan::Plan;
 use runner_plan::model::{AddedColumn, ColumnField, ColumnType, DateTimePart, Delivery, LoadPlan};
-use runner_spec::model::WriteMode;
+use runner_spec::model::{Masking, WriteMode};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -83,6 +83,25 @@ pub trait Committers: Send + Sync {
 pub const LOAD_ID_COLUMN: &str = "_uis_load_id";
 /// Name of the column by which a later load's row wins over an earlier one's.
 pub const SEQ_COLUMN: &str = "_uis_seq";
+
+/// The columns of a stream's rows as every output gets them: hidden values are texts, dropped columns are gone. A stream's
+/// [`crate::checkpoint::SchemaRecord`] has them as they were decoded, since a resumed run decodes on.
+pub fn masked_columns(columns: &[ColumnField], masking: &[MaskedColumn]) -> Vec<ColumnField> {
+    columns
+        .iter()
+        .filter_map(|column| {
+            let rule = masking.iter().find(|masked| masked.column == column.name);
+            match rule.map(|masked| masked.masking) {
+                None => Some(column.clone()),
+                Some(Masking::Drop) => None,
+                Some(Masking::Hash | Masking::Redact | Masking::Partial) => Some(ColumnField {
+                    column_type: ColumnType::String,
+                    ..column.clone()
+                }),
+            }
+        })
+        .collect()
+}
 
 /// The columns of a load's table for rows with these columns: the rows' own, then those that the runner adds.
 pub fn table_columns(load: &LoadPlan, rows: &[ColumnField]) -> Vec<ColumnField> {

@@ -146,7 +146,11 @@ mod tests {
             seq: Some(Seq(7)),
             nominal_time: at,
         };
-        let column = |name: &str, column_type| ColumnField { name: name.to_owned(), column_type, nullable: true };
+        let column = |name: &str, column_type| ColumnField {
+            name: name.to_owned(),
+            column_type,
+            nullable: true,
+        };
         let columns = [
             column("at", ColumnType::Timestamp),
             column("hour", ColumnType::Integer),

@@ -175,8 +175,13 @@ impl CursorTracker {
     }
 
     fn take_up(&mut self, data_type: &DataType) -> Result<()> {
-        let Some(resumed) = self.resumed.take() else { return Ok(()) };
-        let parse = |text: Option<String>| text.map(|text| CursorValue::parse(&text, data_type)).transpose();
+        let Some(resumed) = self.resumed.take() else {
+            return Ok(());
+        };
+        let parse = |text: Option<String>| {
+            text.map(|text| CursorValue::parse(&text, data_type))
+                .transpose()
+        };
         self.maximum = parse(resumed.maximum)?;
         self.boundary_is_full = resumed.behind.is_some();
         self.below = parse(resumed.behind)?;

@@ -7,30 +7,12 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use runner_core::{Error, ErrorKind, Result};
-use runner_plan::model::{ColumnField, ColumnType, MaskedColumn};
+use runner_plan::model::{ColumnField, MaskedColumn};
 use runner_spec::model::Masking;
 use sha2::{Digest, Sha256};
 
 /// What stands in place of a redacted value.
 const REDACTED: &str = "***";
-
-/// The columns as they are after masking: hidden values are texts, dropped columns are gone.
-pub(crate) fn masked_columns(
-    columns: &[ColumnField],
-    masking: &[MaskedColumn],
-) -> Vec<ColumnField> {
-    columns
-        .iter()
-        .filter_map(|column| match rule(&column.name, masking) {
-            None => Some(column.clone()),
-            Some(Masking::Drop) => None,
-            Some(Masking::Hash | Masking::Redact | Masking::Partial) => Some(ColumnField {
-                column_type: ColumnType::String,
-                ..column.clone()
-            }),
-        })
-        .collect()
-}
 
 /// The batch with its masked columns hidden.
 pub(crate) fn mask(

@@ -9,7 +9,7 @@ use runner_connectors::schema::{SchemaVersion, StreamSchema};
 use runner_connectors::sink::{Target, WriterContext};
 use runner_connectors::source::Source;
 use runner_core::checkpoint::{ResumeState, Warning};
-use runner_core::commit::table_columns;
+use runner_core::commit::{masked_columns, table_columns};
 use runner_core::engine::RunContext;
 use runner_core::part::Output;
 use runner_core::progress::{Progress, ProgressEvent, Waiting};
@@ -21,7 +21,6 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::added::Additions;
 use crate::evaluate::Checks;
-use crate::masking::masked_columns;
 use crate::outputs::{LoadWriter, Outputs};
 use crate::parts::PartFolder;
 use crate::quarantine::{QuarantineWriter, quarantine_columns};
