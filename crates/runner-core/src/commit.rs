@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use runner_plan::Plan;
-use runner_plan::model::{AddedColumn, ColumnField, ColumnType, DateTimePart, Delivery, LoadPlan};
+use runner_plan::model::{
+    AddedColumn, ColumnField, ColumnType, DateTimePart, Delivery, LoadPlan, MaskedColumn,
+};
 use runner_spec::model::{Masking, WriteMode};
 use serde::{Deserialize, Serialize};
 

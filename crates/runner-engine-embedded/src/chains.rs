@@ -32,7 +32,12 @@ enum Values {
     /// All are known: a single chain, a list, files.
     Known(VecDeque<(u64, ChainKey)>),
     /// A parent's sealed list, page by page.
-    Parent { stream: String, field: String, next: u64, is_done: bool },
+    Parent {
+        stream: String,
+        field: String,
+        next: u64,
+        is_done: bool,
+    },
 }
 
 impl ChainQueue {
@@ -45,8 +50,16 @@ impl ChainQueue {
             run,
             values,
             ready: VecDeque::new(),
-            positions: resumed.positions.into_iter().map(|position| (position.chain.index, position)).collect(),
-            cursors: resumed.cursors.into_iter().map(|cursor| (cursor.chain.index, cursor)).collect(),
+            positions: resumed
+                .positions
+                .into_iter()
+                .map(|position| (position.chain.index, position))
+                .collect(),
+            cursors: resumed
+                .cursors
+                .into_iter()
+                .map(|cursor| (cursor.chain.index, cursor))
+                .collect(),
         })
     }
 
@@ -56,7 +69,9 @@ impl ChainQueue {
             if self.ready.is_empty() && !self.fill().await? {
                 return Ok(None);
             }
-            let Some((ordinal, key)) = self.ready.pop_front() else { return Ok(None) };
+            let Some((ordinal, key)) = self.ready.pop_front() else {
+                return Ok(None);
+            };
             let chains = self.chains_of(ordinal, key).await?;
             if !chains.is_empty() {
                 return Ok(Some(chains));
@@ -68,10 +83,17 @@ impl ChainQueue {
         match &mut self.values {
             Values::Known(known) => self.ready.append(known),
             Values::Parent { is_done: true, .. } => {}
-            Values::Parent { stream, field, next, is_done } => {
+            Values::Parent {
+                stream,
+                field,
+                next,
+                is_done,
+            } => {
                 let context = &self.run.context;
-                let (values, is_complete) =
-                    context.checkpoints.values(&context.claim, stream, field, *next, VALUES_PER_PAGE).await?;
+                let (values, is_complete) = context
+                    .checkpoints
+                    .values(&context.claim, stream, field, *next, VALUES_PER_PAGE)
+                    .await?;
                 if values.is_empty() {
                     if !is_complete {
                         return Err(Error::new(
@@ -82,7 +104,14 @@ impl ChainQueue {
                     *is_done = true;
                 }
                 for value in values {
-                    self.ready.push_back((*next, ChainKey { index: *next, value, window: 0 }));
+                    self.ready.push_back((
+                        *next,
+                        ChainKey {
+                            index: *next,
+                            value,
+                            window: 0,
+                        },
+                    ));
                     *next += 1;
                 }
                 let known = *next;
@@ -100,7 +129,12 @@ impl ChainQueue {
             return self.works(ordinal, key, vec![(None, None)]).await;
         };
         let stored = match &incremental.cursor_field {
-            Some(_) => context.feeds.cursor(&context.feed, &run.plan.name, &key.value).await?,
+            Some(_) => {
+                context
+                    .feeds
+                    .cursor(&context.feed, &run.plan.name, &key.value)
+                    .await?
+            }
             None => None,
         };
         let cursor = stored.as_ref().and_then(|state| state.cursor.clone());
@@ -110,7 +144,11 @@ impl ChainQueue {
             .into_iter()
             .map(|bounds| {
                 let tracker = incremental.cursor_field.as_ref().map(|field| {
-                    let boundary = if bounds.to.is_none() { boundary.clone() } else { BTreeMap::new() };
+                    let boundary = if bounds.to.is_none() {
+                        boundary.clone()
+                    } else {
+                        BTreeMap::new()
+                    };
                     CursorTracker::new(field, &bounds, boundary, context.nominal_time)
                 });
                 (Some(bounds), tracker)
@@ -128,7 +166,11 @@ impl ChainQueue {
         let run = Arc::clone(&self.run);
         let context = &run.context;
         let count = windows.len() as u64;
-        let first = if steps_of(&run) { ordinal * MAXIMUM_WINDOWS } else { ordinal };
+        let first = if steps_of(&run) {
+            ordinal * MAXIMUM_WINDOWS
+        } else {
+            ordinal
+        };
         let ended: HashSet<u64> = context
             .checkpoints
             .ended_chains(&context.claim, &run.plan.name, first, first + count)
@@ -141,7 +183,11 @@ impl ChainQueue {
             if ended.contains(&index) {
                 continue;
             }
-            let key = ChainKey { index, window, value: key.value.clone() };
+            let key = ChainKey {
+                index,
+                window,
+                value: key.value.clone(),
+            };
             let from = self.positions.remove(&index);
             let cursor = cursor.map(|tracker| tracker.resuming(self.cursors.remove(&index)));
             let request = ChainRequest {
@@ -150,25 +196,49 @@ impl ChainQueue {
                 key,
                 window: bounds,
             };
-            works.push(ChainWork { request, from, cursor });
+            works.push(ChainWork {
+                request,
+                from,
+                cursor,
+            });
         }
         Ok(works)
     }
 }
 
 async fn values(run: &StreamRun) -> Result<Values> {
-    let single = |value: &str, index: u64| (index, ChainKey { index, value: value.to_owned(), window: 0 });
+    let single = |value: &str, index: u64| {
+        (
+            index,
+            ChainKey {
+                index,
+                value: value.to_owned(),
+                window: 0,
+            },
+        )
+    };
     let known = match &run.plan.source {
-        SourcePlan::Files(_) => {
-            run.source.list().await?.into_iter().map(|key| (key.index, key)).collect()
-        }
+        SourcePlan::Files(_) => run
+            .source
+            .list()
+            .await?
+            .into_iter()
+            .map(|key| (key.index, key))
+            .collect(),
         SourcePlan::Http(http) => match &http.chains {
             Chains::Single => VecDeque::from([single("", 0)]),
-            Chains::Values { values, .. } => {
-                values.iter().zip(0..).map(|(value, index)| single(value, index)).collect()
-            }
+            Chains::Values { values, .. } => values
+                .iter()
+                .zip(0..)
+                .map(|(value, index)| single(value, index))
+                .collect(),
             Chains::Parent { stream, field, .. } => {
-                return Ok(Values::Parent { stream: stream.clone(), field: field.clone(), next: 0, is_done: false });
+                return Ok(Values::Parent {
+                    stream: stream.clone(),
+                    field: field.clone(),
+                    next: 0,
+                    is_done: false,
+                });
             }
         },
     };
@@ -176,11 +246,16 @@ async fn values(run: &StreamRun) -> Result<Values> {
 }
 
 fn steps_of(run: &StreamRun) -> bool {
-    run.plan.incremental.as_ref().is_some_and(|plan| matches!(plan.window, Window::Steps { .. }))
+    run.plan
+        .incremental
+        .as_ref()
+        .is_some_and(|plan| matches!(plan.window, Window::Steps { .. }))
 }
 
 fn variables(run: &StreamRun, value: &str) -> BTreeMap<String, String> {
-    let SourcePlan::Http(http) = &run.plan.source else { return BTreeMap::new() };
+    let SourcePlan::Http(http) = &run.plan.source else {
+        return BTreeMap::new();
+    };
     match &http.chains {
         Chains::Single => BTreeMap::new(),
         Chains::Values { variable, .. } | Chains::Parent { variable, .. } => {
@@ -189,8 +264,15 @@ fn variables(run: &StreamRun, value: &str) -> BTreeMap<String, String> {
     }
 }
 
-fn window_bounds(plan: &IncrementalPlan, cursor: Option<&str>, run: &StreamRun) -> Result<Vec<WindowBounds>> {
-    let inputs = WindowInputs { cursor, nominal_time: run.context.nominal_time };
+fn window_bounds(
+    plan: &IncrementalPlan,
+    cursor: Option<&str>,
+    run: &StreamRun,
+) -> Result<Vec<WindowBounds>> {
+    let inputs = WindowInputs {
+        cursor,
+        nominal_time: run.context.nominal_time,
+    };
     let windows = windows::windows(plan, &inputs).map_err(|error| {
         Error::new(ErrorKind::Spec, "the stream's windows can't be computed")
             .with_context("stream", &run.plan.name)
@@ -198,6 +280,10 @@ fn window_bounds(plan: &IncrementalPlan, cursor: Option<&str>, run: &StreamRun) 
     })?;
     Ok(windows
         .into_iter()
-        .map(|window| WindowBounds { from: window.from, to: window.to, last_cursor: cursor.map(str::to_owned) })
+        .map(|window| WindowBounds {
+            from: window.from,
+            to: window.to,
+            last_cursor: cursor.map(str::to_owned),
+        })
         .collect())
 }

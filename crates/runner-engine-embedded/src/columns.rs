@@ -13,8 +13,12 @@ pub(crate) fn initial_schema(
     stored: Option<&SchemaRecord>,
 ) -> StreamSchema {
     let record = resumed.or(stored);
-    let mut columns: Vec<DecodedColumn> =
-        plan.columns.known.iter().map(|column| planned(column, record)).collect();
+    let mut columns: Vec<DecodedColumn> = plan
+        .columns
+        .known
+        .iter()
+        .map(|column| planned(column, record))
+        .collect();
     if plan.columns.pass_through
         && let Some(record) = record
     {
@@ -26,13 +30,22 @@ pub(crate) fn initial_schema(
         }
     }
     let version = resumed.map_or(0, |record| record.version);
-    StreamSchema::new(SchemaVersion { version, columns, is_open: plan.columns.pass_through })
+    StreamSchema::new(SchemaVersion {
+        version,
+        columns,
+        is_open: plan.columns.pass_through,
+    })
 }
 
 fn planned(column: &Column, record: Option<&SchemaRecord>) -> DecodedColumn {
     let is_fixed = matches!(column.origin, TypeOrigin::Contract | TypeOrigin::Document);
     let recorded = record
-        .and_then(|record| record.columns.iter().find(|known| known.name == column.name))
+        .and_then(|record| {
+            record
+                .columns
+                .iter()
+                .find(|known| known.name == column.name)
+        })
         .filter(|_| !is_fixed)
         .map(|known| known.column_type.clone());
     DecodedColumn {

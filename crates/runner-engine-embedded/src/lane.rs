@@ -15,7 +15,9 @@ use runner_connectors::rows::{RawRows, Reason, Rows};
 use runner_connectors::schema::SchemaVersion;
 use runner_connectors::sink::RowOrigin;
 use runner_connectors::source::{ChainRequest, Fetched, PageEnd};
-use runner_core::checkpoint::{ChainCounters, ChainCursor, Checkpoint, Counters, Observed, Warning};
+use runner_core::checkpoint::{
+    ChainCounters, ChainCursor, Checkpoint, Counters, Observed, Warning,
+};
 use runner_core::fault;
 use runner_core::{ChainEnd, Error, ErrorKind, Position, Result};
 
@@ -72,12 +74,21 @@ struct Reading {
 
 impl Lane {
     pub(crate) fn new(run: Arc<StreamRun>) -> Self {
-        Self { run, outputs: Vec::new(), quarantine: None, pending: Pending::default() }
+        Self {
+            run,
+            outputs: Vec::new(),
+            quarantine: None,
+            pending: Pending::default(),
+        }
     }
 
     /// Reads a chain to its end. What it read is durable only after a barrier.
     pub(crate) async fn read(&mut self, work: ChainWork) -> Result<()> {
-        let ChainWork { mut request, from, cursor } = work;
+        let ChainWork {
+            mut request,
+            from,
+            cursor,
+        } = work;
         let template = cursor;
         let mut reading = Reading::new(&request, from.as_ref(), template);
         let mut chain = self.run.source.open(request.clone(), from).await?;
@@ -104,13 +115,22 @@ impl Lane {
                 }
                 Some(Fetched::Restart { reason }) => {
                     request.generation = reading.origin.generation + 1;
-                    self.warn("chain_restarted", format!("chain `{}` was read anew: {reason}", reading.chain_value));
+                    self.warn(
+                        "chain_restarted",
+                        format!("chain `{}` was read anew: {reason}", reading.chain_value),
+                    );
                     reading.restart(&request);
                     chain = self.run.source.open(request.clone(), None).await?;
                 }
             }
         }
-        self.run.advance(Advance { chains_done: 1, ..Advance::default() }, None);
+        self.run.advance(
+            Advance {
+                chains_done: 1,
+                ..Advance::default()
+            },
+            None,
+        );
         Ok(())
     }
 
@@ -134,7 +154,10 @@ impl Lane {
         let context = &self.run.context;
         let pending = std::mem::take(&mut self.pending);
         for (column, values) in &pending.values {
-            context.checkpoints.seal_values(&context.claim, &self.run.plan.name, column, values, false).await?;
+            context
+                .checkpoints
+                .seal_values(&context.claim, &self.run.plan.name, column, values, false)
+                .await?;
         }
         let mut barriers = self.run.barriers.lock().await;
         let checkpoint = Checkpoint {
@@ -153,7 +176,10 @@ impl Lane {
             warnings: pending.warnings,
         };
         fault::point("checkpoint.before");
-        context.checkpoints.checkpoint(&context.claim, &checkpoint).await?;
+        context
+            .checkpoints
+            .checkpoint(&context.claim, &checkpoint)
+            .await?;
         *barriers += 1;
         fault::point("checkpoint.after");
         Ok(())
@@ -185,17 +211,28 @@ impl Lane {
         let masked = self.run.masked_fields(&version);
         for invalid in std::mem::take(&mut rows.invalid) {
             let raw = mask_raw(&invalid.raw, &masked);
-            self.quarantine(reading, &rows.origin, invalid.number, invalid.reasons, raw).await?;
+            self.quarantine(reading, &rows.origin, invalid.number, invalid.reasons, raw)
+                .await?;
         }
         let kept = self.judge(reading, &rows, &version, &masked).await?;
         let quarantined = reading.counters.rows_quarantined - quarantined_before;
-        self.run.advance(Advance { rows: offered as u64, quarantined, ..Advance::default() }, None);
+        self.run.advance(
+            Advance {
+                rows: offered as u64,
+                quarantined,
+                ..Advance::default()
+            },
+            None,
+        );
         let Some(batch) = kept else { return Ok(()) };
         reading.counters.rows_passed += batch.num_rows() as u64;
         self.collect_values(&batch)?;
         let columns = self.run.output_columns(&version);
         let batch = mask(&batch, &self.run.plan.masking, &columns)?;
-        self.current_outputs(&version).await?.write(&batch, reading.origin).await
+        self.current_outputs(&version)
+            .await?
+            .write(&batch, reading.origin)
+            .await
     }
 
     /// The rows that pass; the others are counted or quarantined.
@@ -228,10 +265,23 @@ impl Lane {
         let verdict = self.run.checks(version)?.run(&rows.batch)?;
         let mut failures: BTreeMap<usize, Vec<Reason>> = verdict.failures.into_iter().collect();
         for row in missing {
-            let column = self.run.plan.incremental.as_ref().and_then(|plan| plan.cursor_field.clone()).unwrap_or_default();
+            let column = self
+                .run
+                .plan
+                .incremental
+                .as_ref()
+                .and_then(|plan| plan.cursor_field.clone())
+                .unwrap_or_default();
             let reasons = failures.entry(row).or_default();
-            if reasons.iter().all(|known| known.column.as_deref() != Some(column.as_str())) {
-                reasons.push(reason("cursor_missing", &column, format!("`{column}` is the cursor and must not be null")));
+            if reasons
+                .iter()
+                .all(|known| known.column.as_deref() != Some(column.as_str()))
+            {
+                reasons.push(reason(
+                    "cursor_missing",
+                    &column,
+                    format!("`{column}` is the cursor and must not be null"),
+                ));
             }
         }
         failures.retain(|row, _| !dropped[*row]);
@@ -239,14 +289,16 @@ impl Lane {
             dropped[row] = true;
             let raw = mask_raw(&rows.raw.text(row), masked);
             let number = rows.numbers.get(row).copied().unwrap_or_default();
-            self.quarantine(reading, &rows.origin, number, reasons, raw).await?;
+            self.quarantine(reading, &rows.origin, number, reasons, raw)
+                .await?;
         }
         if !dropped.contains(&true) {
             return Ok(Some(rows.batch.clone()));
         }
         let keep = BooleanArray::from(dropped.iter().map(|dropped| !dropped).collect::<Vec<_>>());
-        let batch = filter_record_batch(&rows.batch, &keep)
-            .map_err(|error| Error::new(ErrorKind::Internal, "failed to filter a batch").with_source(error))?;
+        let batch = filter_record_batch(&rows.batch, &keep).map_err(|error| {
+            Error::new(ErrorKind::Internal, "failed to filter a batch").with_source(error)
+        })?;
         Ok((batch.num_rows() > 0).then_some(batch))
     }
 
@@ -269,7 +321,7 @@ impl Lane {
             page: reading.pages,
             row,
             reasons,
-            raw,
+            raw: self.run.scrubber.hide(&raw).into_owned(),
         };
         writer.add(row, reading.origin).await
     }
@@ -285,7 +337,10 @@ impl Lane {
             position.end = Some(ChainEnd::RowLimit);
         }
         let is_last = position.end.is_some();
-        let progress = Advance { requests: end.requests, pages: 1, bytes: end.bytes, ..Advance::default() };
+        let progress = Advance {
+            pages: 1,
+            ..Advance::default()
+        };
         self.run.advance(progress, end.total);
         self.pending.requests += end.requests;
         self.pending.bytes_read += end.bytes;
@@ -294,12 +349,17 @@ impl Lane {
         for warning in end.warnings {
             self.note(warning);
         }
-        self.pending.add_counters(std::mem::replace(&mut reading.counters, reading.empty_counters()));
+        self.pending.add_counters(std::mem::replace(
+            &mut reading.counters,
+            reading.empty_counters(),
+        ));
         if let Some(cursor) = &reading.cursor {
             let state = cursor.state(&position.chain, reading.origin.generation);
             self.pending.cursors.insert(position.chain.index, state);
         }
-        self.pending.positions.insert(position.chain.index, position);
+        self.pending
+            .positions
+            .insert(position.chain.index, position);
         fault::point("page.between");
         if self.is_barrier_due() {
             self.barrier().await?;
@@ -311,17 +371,25 @@ impl Lane {
         let limits = &self.run.context.plan.limits;
         let now = self.run.context.clock.monotonic();
         let since = *self.pending.since.get_or_insert(now);
-        let waited = now.saturating_sub(since) >= Duration::from_millis(limits.checkpoint_interval_ms);
-        let enough_pages = limits.checkpoint_pages.is_some_and(|pages| self.pending.pages >= pages);
+        let waited =
+            now.saturating_sub(since) >= Duration::from_millis(limits.checkpoint_interval_ms);
+        let enough_pages = limits
+            .checkpoint_pages
+            .is_some_and(|pages| self.pending.pages >= pages);
         waited || enough_pages || self.outputs.last().is_some_and(Outputs::is_full)
     }
 
     async fn current_outputs(&mut self, version: &SchemaVersion) -> Result<&mut Outputs> {
-        let is_current = self.outputs.last().is_some_and(|outputs| outputs.schema_version == version.version);
+        let is_current = self
+            .outputs
+            .last()
+            .is_some_and(|outputs| outputs.schema_version == version.version);
         if !is_current {
             self.outputs.push(self.run.open_outputs(version).await?);
         }
-        self.outputs.last_mut().ok_or_else(|| Error::new(ErrorKind::Internal, "a lane has no outputs"))
+        self.outputs
+            .last_mut()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a lane has no outputs"))
     }
 
     /// Another lane may have widened the schema since these rows were decoded.
@@ -330,29 +398,51 @@ impl Lane {
             return Ok(rows);
         }
         let Some(before) = self.run.schema.version(rows.schema_version) else {
-            return Err(Error::new(ErrorKind::Internal, "rows were decoded with a schema that nobody knows"));
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "rows were decoded with a schema that nobody knows",
+            ));
         };
         let batch = widen_batch(&rows.batch, &before.fields(), &version.fields())?;
-        Ok(Rows { batch, schema_version: version.version, ..rows })
+        Ok(Rows {
+            batch,
+            schema_version: version.version,
+            ..rows
+        })
     }
 
     fn collect_values(&mut self, batch: &RecordBatch) -> Result<()> {
         for column in &self.run.value_columns {
-            let Some(array) = batch.column_by_name(column) else { continue };
+            let Some(array) = batch.column_by_name(column) else {
+                continue;
+            };
             let text = cast(array, &DataType::Utf8).map_err(|error| {
-                Error::new(ErrorKind::SourceData, "a parent's value must be a plain value")
-                    .with_context("column", column)
-                    .with_source(error)
+                Error::new(
+                    ErrorKind::SourceData,
+                    "a parent's value must be a plain value",
+                )
+                .with_context("column", column)
+                .with_source(error)
             })?;
-            let Some(text) = text.as_any().downcast_ref::<arrow::array::StringArray>() else { continue };
+            let Some(text) = text.as_any().downcast_ref::<arrow::array::StringArray>() else {
+                continue;
+            };
             let values = self.run.new_values(column, text.iter().flatten());
-            self.pending.values.entry(column.clone()).or_default().extend(values);
+            self.pending
+                .values
+                .entry(column.clone())
+                .or_default()
+                .extend(values);
         }
         Ok(())
     }
 
     fn warn(&mut self, code: &str, message: String) {
-        let warning = Warning { code: code.to_owned(), stream: Some(self.run.plan.name.clone()), message };
+        let warning = Warning {
+            code: code.to_owned(),
+            stream: Some(self.run.plan.name.clone()),
+            message,
+        };
         self.note(warning);
     }
 
@@ -384,7 +474,11 @@ impl Lane {
         } else {
             error.with_context("stream", &self.run.plan.name)
         };
-        if reading.chain_value.is_empty() { error } else { error.with_context("chain", &reading.chain_value) }
+        if reading.chain_value.is_empty() {
+            error
+        } else {
+            error.with_context("chain", &reading.chain_value)
+        }
     }
 }
 
@@ -394,11 +488,14 @@ impl Pending {
     }
 
     fn add_counters(&mut self, counters: ChainCounters) {
-        let sum = self.counters.entry((counters.chain, counters.generation)).or_insert_with(|| ChainCounters {
-            chain: counters.chain,
-            generation: counters.generation,
-            ..ChainCounters::default()
-        });
+        let sum = self
+            .counters
+            .entry((counters.chain, counters.generation))
+            .or_insert_with(|| ChainCounters {
+                chain: counters.chain,
+                generation: counters.generation,
+                ..ChainCounters::default()
+            });
         sum.pages += counters.pages;
         sum.rows_read += counters.rows_read;
         sum.rows_passed += counters.rows_passed;
@@ -414,7 +511,10 @@ impl Pending {
 impl Reading {
     fn new(request: &ChainRequest, from: Option<&Position>, cursor: Option<CursorTracker>) -> Self {
         let generation = from.map_or(request.generation, |position| position.generation);
-        let origin = RowOrigin { chain: request.key.index, generation };
+        let origin = RowOrigin {
+            chain: request.key.index,
+            generation,
+        };
         let mut reading = Self {
             chain_value: Arc::from(request.key.value.as_str()),
             origin,
@@ -439,7 +539,11 @@ impl Reading {
     }
 
     fn empty_counters(&self) -> ChainCounters {
-        ChainCounters { chain: self.origin.chain, generation: self.origin.generation, ..ChainCounters::default() }
+        ChainCounters {
+            chain: self.origin.chain,
+            generation: self.origin.generation,
+            ..ChainCounters::default()
+        }
     }
 }
 
@@ -449,7 +553,9 @@ fn count_required(reading: &mut Reading, run: &StreamRun, batch: &RecordBatch) {
         if !matches!(check.kind, runner_plan::model::CheckKind::Required) {
             continue;
         }
-        let nulls = batch.column_by_name(&check.column).map_or(batch.num_rows(), |array| array.null_count());
+        let nulls = batch
+            .column_by_name(&check.column)
+            .map_or(batch.num_rows(), |array| array.null_count());
         reading.counters.required_cells += batch.num_rows() as u64;
         reading.counters.required_present += (batch.num_rows() - nulls) as u64;
     }
@@ -461,5 +567,10 @@ fn truncated(rows: Rows, taken: usize) -> Rows {
     let mut invalid = rows.invalid;
     invalid.truncate(taken - good);
     let raw = RawRows::clone(&rows.raw);
-    Rows { batch: rows.batch.slice(0, good), raw, invalid, ..rows }
+    Rows {
+        batch: rows.batch.slice(0, good),
+        raw,
+        invalid,
+        ..rows
+    }
 }

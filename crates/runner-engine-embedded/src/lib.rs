@@ -4,6 +4,17 @@
 //! Only a plan with transforms stages its rows first.
 
 mod added;
+mod chains;
+mod columns;
 mod cursor;
 mod evaluate;
+mod lane;
 mod masking;
+mod observed;
+mod outputs;
+mod parts;
+mod quarantine;
+mod read;
+mod stream;
+
+pub use parts::PartFolder;

@@ -23,8 +23,16 @@ pub(crate) struct LoadWriter {
 }
 
 impl Outputs {
-    pub(crate) fn new(schema_version: u32, loads: Vec<LoadWriter>, stage: Option<Box<dyn PartWriter>>) -> Self {
-        Self { schema_version, loads, stage }
+    pub(crate) fn new(
+        schema_version: u32,
+        loads: Vec<LoadWriter>,
+        stage: Option<Box<dyn PartWriter>>,
+    ) -> Self {
+        Self {
+            schema_version,
+            loads,
+            stage,
+        }
     }
 
     pub(crate) async fn write(&mut self, batch: &RecordBatch, origin: RowOrigin) -> Result<()> {
@@ -61,11 +69,16 @@ impl Outputs {
 
     /// Whether a file is as large as was asked for, so that a barrier is due.
     pub(crate) fn is_full(&self) -> bool {
-        self.loads.iter().any(|load| load.writer.unsealed().bytes >= load.target_file_bytes)
+        self.loads
+            .iter()
+            .any(|load| load.writer.unsealed().bytes >= load.target_file_bytes)
     }
 
     pub(crate) fn unsealed_rows(&self) -> u64 {
         let loads = self.loads.iter().map(|load| load.writer.unsealed().rows);
-        loads.chain(self.stage.iter().map(|stage| stage.unsealed().rows)).max().unwrap_or_default()
+        loads
+            .chain(self.stage.iter().map(|stage| stage.unsealed().rows))
+            .max()
+            .unwrap_or_default()
     }
 }

@@ -53,7 +53,9 @@ struct HashingFile {
 
 impl PartFolder {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self {
+            folder: folder.into(),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -68,12 +70,22 @@ impl PartFolder {
         schema_version: u32,
         attempt: Attempt,
     ) -> Box<dyn PartWriter> {
-        Box::new(FolderWriter { folder: self.folder.clone(), output, columns, schema_version, attempt, open: None })
+        Box::new(FolderWriter {
+            folder: self.folder.clone(),
+            output,
+            columns,
+            schema_version,
+            attempt,
+            open: None,
+        })
     }
 
     /// The file of a part that this folder holds.
     pub fn file(part: &Part) -> Option<PathBuf> {
-        part.details.get("path").and_then(serde_json::Value::as_str).map(PathBuf::from)
+        part.details
+            .get("path")
+            .and_then(serde_json::Value::as_str)
+            .map(PathBuf::from)
     }
 
     /// Takes parts away; twice is fine.
@@ -93,20 +105,38 @@ impl PartFolder {
 impl FolderWriter {
     fn open(&mut self) -> Result<&mut OpenPart> {
         if self.open.is_none() {
-            fs::create_dir_all(&self.folder).map_err(|error| file_error("failed to create", &self.folder, error))?;
-            let name = format!("{}-{}.parquet", self.attempt.0, uuid::Uuid::new_v4().simple());
+            fs::create_dir_all(&self.folder)
+                .map_err(|error| file_error("failed to create", &self.folder, error))?;
+            let name = format!(
+                "{}-{}.parquet",
+                self.attempt.0,
+                uuid::Uuid::new_v4().simple()
+            );
             let path = self.folder.join(&name);
-            let file = File::create_new(&path).map_err(|error| file_error("failed to create", &path, error))?;
-            let sink = HashingFile { file: BufWriter::new(file), hash: Xxh3::new(), bytes: 0 };
+            let file = File::create_new(&path)
+                .map_err(|error| file_error("failed to create", &path, error))?;
+            let sink = HashingFile {
+                file: BufWriter::new(file),
+                hash: Xxh3::new(),
+                bytes: 0,
+            };
             let properties = WriterProperties::builder()
                 .set_compression(Compression::ZSTD(ZstdLevel::default()))
                 .set_dictionary_enabled(false)
                 .build();
             let writer = ArrowWriter::try_new(sink, arrow_schema(&self.columns), Some(properties))
                 .map_err(|error| file_error("failed to start", &path, error))?;
-            self.open = Some(OpenPart { name, path, writer, segments: Vec::new(), rows: 0 });
+            self.open = Some(OpenPart {
+                name,
+                path,
+                writer,
+                segments: Vec::new(),
+                rows: 0,
+            });
         }
-        self.open.as_mut().ok_or_else(|| Error::new(ErrorKind::Internal, "a part could not be opened"))
+        self.open
+            .as_mut()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a part could not be opened"))
     }
 }
 
@@ -116,13 +146,18 @@ impl PartWriter for FolderWriter {
         let schema = arrow_schema(&self.columns);
         let part = self.open()?;
         // Batches may differ from the part's schema in metadata alone.
-        let batch = batch.clone().with_schema(Arc::clone(&schema)).or_else(|_| {
-            RecordBatch::try_new(schema, batch.columns().to_vec())
-        });
+        let batch = batch
+            .clone()
+            .with_schema(Arc::clone(&schema))
+            .or_else(|_| RecordBatch::try_new(schema, batch.columns().to_vec()));
         let batch = batch.map_err(|error| file_error("failed to write", &part.path, error))?;
-        part.writer.write(&batch).map_err(|error| file_error("failed to write", &part.path, error))?;
+        part.writer
+            .write(&batch)
+            .map_err(|error| file_error("failed to write", &part.path, error))?;
         if part.writer.in_progress_size() >= ROW_GROUP_BYTES {
-            part.writer.flush().map_err(|error| file_error("failed to write", &part.path, error))?;
+            part.writer
+                .flush()
+                .map_err(|error| file_error("failed to write", &part.path, error))?;
         }
         part.rows += batch.num_rows() as u64;
         add_segment(&mut part.segments, origin, batch.num_rows() as u64);
@@ -130,14 +165,26 @@ impl PartWriter for FolderWriter {
     }
 
     async fn seal(&mut self) -> Result<Vec<Part>> {
-        let Some(part) = self.open.take() else { return Ok(Vec::new()) };
-        let OpenPart { name, path, writer, segments, rows } = part;
+        let Some(part) = self.open.take() else {
+            return Ok(Vec::new());
+        };
+        let OpenPart {
+            name,
+            path,
+            writer,
+            segments,
+            rows,
+        } = part;
         let failed = |error: std::io::Error| file_error("failed to seal", &path, error);
-        let mut sink = writer.into_inner().map_err(|error| file_error("failed to seal", &path, error))?;
+        let mut sink = writer
+            .into_inner()
+            .map_err(|error| file_error("failed to seal", &path, error))?;
         sink.file.flush().map_err(failed)?;
         sink.file.get_ref().sync_all().map_err(failed)?;
         // A new file's name is durable only once its folder is.
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        File::open(&self.folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)?;
         Ok(vec![Part {
             output: self.output.clone(),
             name,
@@ -152,16 +199,21 @@ impl PartWriter for FolderWriter {
     }
 
     async fn abort(&mut self) -> Result<()> {
-        let Some(part) = self.open.take() else { return Ok(()) };
+        let Some(part) = self.open.take() else {
+            return Ok(());
+        };
         drop(part.writer);
-        fs::remove_file(&part.path).map_err(|error| file_error("failed to remove", &part.path, error))
+        fs::remove_file(&part.path)
+            .map_err(|error| file_error("failed to remove", &part.path, error))
     }
 
     fn unsealed(&self) -> Unsealed {
-        self.open.as_ref().map_or_else(Unsealed::default, |part| Unsealed {
-            rows: part.rows,
-            bytes: (part.writer.bytes_written() + part.writer.in_progress_size()) as u64,
-        })
+        self.open
+            .as_ref()
+            .map_or_else(Unsealed::default, |part| Unsealed {
+                rows: part.rows,
+                bytes: (part.writer.bytes_written() + part.writer.in_progress_size()) as u64,
+            })
     }
 }
 
@@ -180,12 +232,22 @@ impl Write for HashingFile {
 
 fn add_segment(segments: &mut Vec<Segment>, origin: RowOrigin, rows: u64) {
     match segments.last_mut() {
-        Some(last) if last.chain == origin.chain && last.generation == origin.generation => last.rows += rows,
-        _ => segments.push(Segment { chain: origin.chain, generation: origin.generation, rows }),
+        Some(last) if last.chain == origin.chain && last.generation == origin.generation => {
+            last.rows += rows
+        }
+        _ => segments.push(Segment {
+            chain: origin.chain,
+            generation: origin.generation,
+            rows,
+        }),
     }
 }
 
-fn file_error(tried: &str, path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+fn file_error(
+    tried: &str,
+    path: &Path,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
     Error::new(ErrorKind::Sink, format!("{tried} `{}`", path.display()))
         .with_source(cause)
         .with_help("check that the data folder is writable and that its disk has space")

@@ -47,13 +47,22 @@ pub(crate) fn quarantine_columns() -> Vec<ColumnField> {
         ("reasons", ColumnType::Json),
         ("raw", ColumnType::String),
     ]
-    .map(|(name, column_type)| ColumnField { name: name.to_owned(), column_type, nullable: false })
+    .map(|(name, column_type)| ColumnField {
+        name: name.to_owned(),
+        column_type,
+        nullable: false,
+    })
     .to_vec()
 }
 
 impl QuarantineWriter {
     pub(crate) fn new(job: JobId, stream: &str, writer: Box<dyn PartWriter>) -> Self {
-        Self { job, stream: stream.to_owned(), rows: Vec::new(), writer }
+        Self {
+            job,
+            stream: stream.to_owned(),
+            rows: Vec::new(),
+            writer,
+        }
     }
 
     pub(crate) async fn add(&mut self, row: QuarantinedRow, origin: RowOrigin) -> Result<()> {
@@ -76,14 +85,19 @@ impl QuarantineWriter {
 
     pub(crate) fn unsealed(&self) -> Unsealed {
         let written = self.writer.unsealed();
-        Unsealed { rows: written.rows + self.rows.len() as u64, ..written }
+        Unsealed {
+            rows: written.rows + self.rows.len() as u64,
+            ..written
+        }
     }
 
     async fn flush(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.rows);
         // Segments are runs of rows of one origin, so each run is a write of its own.
         for run in rows.chunk_by(|(_, left), (_, right)| left == right) {
-            let Some((_, origin)) = run.first() else { continue };
+            let Some((_, origin)) = run.first() else {
+                continue;
+            };
             let batch = self.batch(run)?;
             self.writer.write(&batch, *origin).await?;
         }
@@ -92,10 +106,18 @@ impl QuarantineWriter {
 
     fn batch(&self, rows: &[(QuarantinedRow, RowOrigin)]) -> Result<RecordBatch> {
         let text = |of: &dyn Fn(&QuarantinedRow) -> String| -> ArrayRef {
-            Arc::new(rows.iter().map(|(row, _)| Some(of(row))).collect::<StringArray>())
+            Arc::new(
+                rows.iter()
+                    .map(|(row, _)| Some(of(row)))
+                    .collect::<StringArray>(),
+            )
         };
         let number = |of: &dyn Fn(&QuarantinedRow) -> u64| -> ArrayRef {
-            Arc::new(rows.iter().map(|(row, _)| i64::try_from(of(row)).unwrap_or(i64::MAX)).collect::<Int64Array>())
+            Arc::new(
+                rows.iter()
+                    .map(|(row, _)| i64::try_from(of(row)).unwrap_or(i64::MAX))
+                    .collect::<Int64Array>(),
+            )
         };
         let arrays = vec![
             text(&|_| self.job.to_string()),
@@ -109,7 +131,11 @@ impl QuarantineWriter {
             text(&|row| row.raw.clone()),
         ];
         RecordBatch::try_new(arrow_schema(&quarantine_columns()), arrays).map_err(|error| {
-            Error::new(ErrorKind::Internal, "failed to build a batch of quarantined rows").with_source(error)
+            Error::new(
+                ErrorKind::Internal,
+                "failed to build a batch of quarantined rows",
+            )
+            .with_source(error)
         })
     }
 }

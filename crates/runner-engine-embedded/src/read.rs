@@ -22,7 +22,9 @@ pub(crate) async fn read_stream(run: Arc<StreamRun>, resumed: ResumeState) -> Re
         });
     }
     run.take_up(&resumed).await?;
-    let queue = Arc::new(Mutex::new(ChainQueue::new(Arc::clone(&run), resumed).await?));
+    let queue = Arc::new(Mutex::new(
+        ChainQueue::new(Arc::clone(&run), resumed).await?,
+    ));
     let mut lanes = JoinSet::new();
     for _ in 0..run.lanes {
         let lane = Lane::new(Arc::clone(&run));
@@ -61,7 +63,9 @@ async fn take_chains(lane: &mut Lane, run: &StreamRun, queue: &Mutex<ChainQueue>
         if run.is_at_limit() {
             break;
         }
-        let Some(works) = queue.lock().await.next().await? else { break };
+        let Some(works) = queue.lock().await.next().await? else {
+            break;
+        };
         for work in works {
             lane.read(work).await?;
         }

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use runner_connectors::meter::StreamMeter;
 use runner_connectors::rows::Reason;
 use runner_connectors::schema::{SchemaVersion, StreamSchema};
+use runner_connectors::scrub::Scrubber;
 use runner_connectors::sink::{Target, WriterContext};
 use runner_connectors::source::Source;
 use runner_core::checkpoint::{ResumeState, Warning};
 use runner_core::commit::{masked_columns, table_columns};
 use runner_core::engine::RunContext;
 use runner_core::part::Output;
-use runner_core::progress::{Progress, ProgressEvent, Waiting};
+use runner_core::progress::ProgressEvent;
 use runner_core::{Cancel, Error, ErrorKind, LoadContext, Result};
 use runner_plan::StreamPlan;
 use runner_plan::model::{ColumnField, ColumnSource, RowPath, RowPathStep};
@@ -39,6 +41,20 @@ pub(crate) struct LoadOutput {
     pub(crate) target: Arc<dyn Target>,
 }
 
+/// What a [`StreamRun`] is put together from.
+pub(crate) struct StreamParts {
+    pub(crate) context: RunContext,
+    pub(crate) plan: StreamPlan,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) schema: StreamSchema,
+    pub(crate) loads: Vec<LoadOutput>,
+    pub(crate) stage: Option<PartFolder>,
+    pub(crate) quarantine: PartFolder,
+    pub(crate) value_columns: Vec<String>,
+    pub(crate) meter: StreamMeter,
+    pub(crate) scrubber: Scrubber,
+}
+
 /// What the lanes of one stream share.
 pub(crate) struct StreamRun {
     pub(crate) context: RunContext,
@@ -51,6 +67,9 @@ pub(crate) struct StreamRun {
     pub(crate) quarantine: PartFolder,
     /// Columns whose distinct values make the chains of other streams.
     pub(crate) value_columns: Vec<String>,
+    meter: StreamMeter,
+    /// Takes the run's secrets out of quarantined rows.
+    pub(crate) scrubber: Scrubber,
     pub(crate) lanes: usize,
     /// Barriers stored in this attempt: the store takes them in order.
     pub(crate) barriers: tokio::sync::Mutex<u64>,
@@ -63,7 +82,6 @@ pub(crate) struct StreamRun {
 #[derive(Default)]
 struct Shared {
     checks: Option<(u32, Arc<Checks>)>,
-    progress: Progress,
     warned: HashSet<Warning>,
     /// Hashes of the values seen, per value column.
     values: BTreeMap<String, HashSet<u128>>,
@@ -72,41 +90,30 @@ struct Shared {
 /// What a page adds to the stream's progress.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Advance {
-    pub(crate) requests: u64,
     pub(crate) pages: u64,
     pub(crate) rows: u64,
     pub(crate) quarantined: u64,
-    pub(crate) bytes: u64,
     pub(crate) chains_done: u64,
 }
 
 impl StreamRun {
-    #[expect(clippy::too_many_arguments, reason = "it is the one place that puts a stream together")]
-    pub(crate) fn new(
-        context: RunContext,
-        plan: StreamPlan,
-        source: Arc<dyn Source>,
-        schema: StreamSchema,
-        loads: Vec<LoadOutput>,
-        stage: Option<PartFolder>,
-        quarantine: PartFolder,
-        value_columns: Vec<String>,
-    ) -> Self {
-        let lanes = usize::try_from(plan.parallelism.max(1)).unwrap_or(1);
-        let progress = Progress { stream: plan.name.clone(), ..Progress::default() };
+    pub(crate) fn new(parts: StreamParts) -> Self {
+        let lanes = usize::try_from(parts.plan.parallelism.max(1)).unwrap_or(1);
         Self {
-            context,
-            plan,
-            source,
-            schema,
-            loads,
-            stage,
-            quarantine,
-            value_columns,
+            context: parts.context,
+            plan: parts.plan,
+            source: parts.source,
+            schema: parts.schema,
+            loads: parts.loads,
+            stage: parts.stage,
+            quarantine: parts.quarantine,
+            value_columns: parts.value_columns,
+            meter: parts.meter,
+            scrubber: parts.scrubber,
             lanes,
             barriers: tokio::sync::Mutex::new(0),
             stop: Cancel::new(),
-            shared: Mutex::new(Shared { progress, ..Shared::default() }),
+            shared: Mutex::default(),
             rows_taken: AtomicU64::new(0),
         }
     }
@@ -132,7 +139,8 @@ impl StreamRun {
     pub(crate) async fn open_outputs(&self, version: &SchemaVersion) -> Result<Outputs> {
         let rows = self.output_columns(version);
         let writers = self.loads.len() + usize::from(self.stage.is_some());
-        let memory_bytes = (WRITER_MEMORY_BYTES / (self.lanes * writers.max(1))).max(MINIMUM_WRITER_MEMORY_BYTES);
+        let memory_bytes =
+            (WRITER_MEMORY_BYTES / (self.lanes * writers.max(1))).max(MINIMUM_WRITER_MEMORY_BYTES);
         let mut loads = Vec::with_capacity(self.loads.len());
         for LoadOutput { load, target } in &self.loads {
             let additions = Additions::new(&load.plan, &load.id, load.seq, load.nominal_time);
@@ -145,7 +153,12 @@ impl StreamRun {
                 memory_bytes,
             };
             let writer = target.writer(context).await?;
-            loads.push(LoadWriter { additions, columns, writer, target_file_bytes: load.plan.target_file_bytes });
+            loads.push(LoadWriter {
+                additions,
+                columns,
+                writer,
+                target_file_bytes: load.plan.target_file_bytes,
+            });
         }
         let stage = match &self.stage {
             Some(stage) => {
@@ -159,7 +172,9 @@ impl StreamRun {
 
     pub(crate) fn open_quarantine(&self) -> QuarantineWriter {
         let output = Output::Quarantine(self.plan.name.clone());
-        let writer = self.quarantine.writer(output, quarantine_columns(), 0, self.context.claim.attempt);
+        let writer =
+            self.quarantine
+                .writer(output, quarantine_columns(), 0, self.context.claim.attempt);
         QuarantineWriter::new(self.context.claim.job.clone(), &self.plan.name, writer)
     }
 
@@ -171,7 +186,13 @@ impl StreamRun {
                 let (values, _) = self
                     .context
                     .checkpoints
-                    .values(&self.context.claim, &self.plan.name, column, next, VALUES_PER_PAGE)
+                    .values(
+                        &self.context.claim,
+                        &self.plan.name,
+                        column,
+                        next,
+                        VALUES_PER_PAGE,
+                    )
                     .await?;
                 if values.is_empty() {
                     break;
@@ -180,15 +201,21 @@ impl StreamRun {
                 self.new_values(column, values.iter().map(String::as_str));
             }
         }
-        self.rows_taken.store(resumed.totals.rows_read, Ordering::SeqCst);
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.warned.extend(resumed.warnings.iter().cloned());
+        self.rows_taken
+            .store(resumed.totals.rows_read, Ordering::SeqCst);
+        self.shared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .warned
+            .extend(resumed.warnings.iter().cloned());
         let totals = &resumed.totals;
-        shared.progress.requests = totals.requests;
-        shared.progress.pages = totals.pages;
-        shared.progress.rows = totals.rows_read;
-        shared.progress.quarantined = totals.rows_quarantined;
-        shared.progress.bytes = totals.bytes_read;
+        self.meter.update(|progress| {
+            progress.requests = totals.requests;
+            progress.pages = totals.pages;
+            progress.rows = totals.rows_read;
+            progress.quarantined = totals.rows_quarantined;
+            progress.bytes = totals.bytes_read;
+        });
         Ok(())
     }
 
@@ -205,26 +232,44 @@ impl StreamRun {
 
     /// How many of these rows the run may still take (`--limit`).
     pub(crate) fn take_rows(&self, rows: usize) -> usize {
-        let Some(limit) = self.context.plan.row_limit else { return rows };
+        let Some(limit) = self.context.plan.row_limit else {
+            return rows;
+        };
         let before = self.rows_taken.fetch_add(rows as u64, Ordering::SeqCst);
-        usize::try_from(limit.saturating_sub(before)).unwrap_or(rows).min(rows)
+        usize::try_from(limit.saturating_sub(before))
+            .unwrap_or(rows)
+            .min(rows)
     }
 
     pub(crate) fn is_at_limit(&self) -> bool {
-        self.context.plan.row_limit.is_some_and(|limit| self.rows_taken.load(Ordering::SeqCst) >= limit)
+        self.context
+            .plan
+            .row_limit
+            .is_some_and(|limit| self.rows_taken.load(Ordering::SeqCst) >= limit)
     }
 
     /// Of these values, those not seen before, in their order.
-    pub(crate) fn new_values<'a>(&self, column: &str, values: impl Iterator<Item = &'a str>) -> Vec<String> {
+    pub(crate) fn new_values<'a>(
+        &self,
+        column: &str,
+        values: impl Iterator<Item = &'a str>,
+    ) -> Vec<String> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = shared.values.entry(column.to_owned()).or_default();
-        values.filter(|value| seen.insert(xxh3_128(value.as_bytes()))).map(str::to_owned).collect()
+        values
+            .filter(|value| seen.insert(xxh3_128(value.as_bytes())))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Reports a warning once a run, however often it comes up.
     pub(crate) fn is_new_warning(&self, warning: &Warning) -> bool {
-        let is_new =
-            self.shared.lock().unwrap_or_else(PoisonError::into_inner).warned.insert(warning.clone());
+        let is_new = self
+            .shared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .warned
+            .insert(warning.clone());
         if is_new {
             self.context.progress.event(ProgressEvent::Warning {
                 stream: warning.stream.clone(),
@@ -235,15 +280,13 @@ impl StreamRun {
         is_new
     }
 
+    /// Rows and pages; requests, bytes and waits are counted by the source.
     pub(crate) fn advance(&self, advance: Advance, total: Option<u64>) {
-        self.update(|progress| {
-            progress.requests += advance.requests;
+        self.meter.update(|progress| {
             progress.pages += advance.pages;
             progress.rows += advance.rows;
             progress.quarantined += advance.quarantined;
-            progress.bytes += advance.bytes;
             progress.chains_done += advance.chains_done;
-            progress.waiting = None;
             if progress.chains.is_none_or(|chains| chains <= 1) && total.is_some() {
                 progress.total_rows = total;
             }
@@ -251,27 +294,11 @@ impl StreamRun {
     }
 
     pub(crate) fn chains_known(&self, chains: u64) {
-        self.update(|progress| progress.chains = Some(chains));
-    }
-
-    pub(crate) fn waiting(&self, waiting: Option<Waiting>) {
-        self.update(|progress| progress.waiting = waiting);
+        self.meter.update(|progress| progress.chains = Some(chains));
     }
 
     pub(crate) fn finished(&self) {
-        self.update(|progress| {
-            progress.finished = true;
-            progress.waiting = None;
-        });
-    }
-
-    fn update(&self, change: impl FnOnce(&mut Progress)) {
-        let event = {
-            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            change(&mut shared.progress);
-            ProgressEvent::Stream(shared.progress.clone())
-        };
-        self.context.progress.event(event);
+        self.meter.update(|progress| progress.finished = true);
     }
 
     /// Where masked columns stand in a raw row.
@@ -280,8 +307,13 @@ impl StreamRun {
             .masking
             .iter()
             .filter_map(|masked| {
-                let column = version.columns.iter().find(|column| column.name == masked.column)?;
-                let ColumnSource::Field(RowPath::Steps(steps)) = &column.source else { return None };
+                let column = version
+                    .columns
+                    .iter()
+                    .find(|column| column.name == masked.column)?;
+                let ColumnSource::Field(RowPath::Steps(steps)) = &column.source else {
+                    return None;
+                };
                 let path = steps
                     .iter()
                     .filter_map(|step| match step {
@@ -311,5 +343,9 @@ impl StreamRun {
 
 /// A reason of the engine's own.
 pub(crate) fn reason(code: &str, column: &str, message: String) -> Reason {
-    Reason { code: code.to_owned(), column: Some(column.to_owned()), message }
+    Reason {
+        code: code.to_owned(),
+        column: Some(column.to_owned()),
+        message,
+    }
 }
