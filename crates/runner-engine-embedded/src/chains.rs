@@ -270,10 +270,13 @@ fn window_bounds(
     run: &StreamRun,
 ) -> Result<Vec<WindowBounds>> {
     let inputs = WindowInputs {
+        incremental: plan,
+        kind: None,
         cursor,
         nominal_time: run.context.nominal_time,
+        explicit: run.context.plan.window.as_ref(),
     };
-    let windows = windows::windows(plan, &inputs).map_err(|error| {
+    let windows = windows::windows(inputs).map_err(|error| {
         Error::new(ErrorKind::Spec, "the stream's windows can't be computed")
             .with_context("stream", &run.plan.name)
             .with_source(error)
@@ -283,7 +286,7 @@ fn window_bounds(
         .map(|window| WindowBounds {
             from: window.from,
             to: window.to,
-            last_cursor: cursor.map(str::to_owned),
+            last_cursor: window.last_cursor,
         })
         .collect())
 }

@@ -35,7 +35,15 @@ const SHOWN_VALUE_CHARS: usize = 80;
 
 impl Checks {
     pub(crate) fn compile(checks: &[Check], columns: &[ColumnField]) -> Result<Self> {
-        let schema = arrow_schema(columns);
+        // As batches are decoded: of a column that is said to hold no nulls, the planner would take `is not null` for true.
+        let decoded: Vec<_> = columns
+            .iter()
+            .map(|column| ColumnField {
+                nullable: true,
+                ..column.clone()
+            })
+            .collect();
+        let schema = arrow_schema(&decoded);
         let checks = checks
             .iter()
             .map(|check| {

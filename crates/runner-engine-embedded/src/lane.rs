@@ -349,10 +349,8 @@ impl Lane {
         for warning in end.warnings {
             self.note(warning);
         }
-        self.pending.add_counters(std::mem::replace(
-            &mut reading.counters,
-            reading.empty_counters(),
-        ));
+        let counted = reading.take_counters();
+        self.pending.add_counters(counted);
         if let Some(cursor) = &reading.cursor {
             let state = cursor.state(&position.chain, reading.origin.generation);
             self.pending.cursors.insert(position.chain.index, state);
@@ -536,6 +534,11 @@ impl Reading {
         if let Some(cursor) = &mut self.cursor {
             cursor.restart();
         }
+    }
+
+    fn take_counters(&mut self) -> ChainCounters {
+        let empty = self.empty_counters();
+        std::mem::replace(&mut self.counters, empty)
     }
 
     fn empty_counters(&self) -> ChainCounters {

@@ -7,6 +7,7 @@ mod added;
 mod chains;
 mod columns;
 mod cursor;
+mod engine;
 mod evaluate;
 mod lane;
 mod masking;
@@ -17,4 +18,5 @@ mod quarantine;
 mod read;
 mod stream;
 
+pub use engine::{Connectors, EmbeddedEngine, Folders};
 pub use parts::PartFolder;

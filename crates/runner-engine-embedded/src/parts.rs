@@ -30,6 +30,7 @@ pub struct PartFolder {
 struct FolderWriter {
     folder: PathBuf,
     output: Output,
+    input: String,
     columns: Vec<ColumnField>,
     schema_version: u32,
     attempt: Attempt,
@@ -66,6 +67,7 @@ impl PartFolder {
     pub fn writer(
         &self,
         output: Output,
+        input: &str,
         columns: Vec<ColumnField>,
         schema_version: u32,
         attempt: Attempt,
@@ -73,6 +75,7 @@ impl PartFolder {
         Box::new(FolderWriter {
             folder: self.folder.clone(),
             output,
+            input: input.to_owned(),
             columns,
             schema_version,
             attempt,
@@ -187,6 +190,7 @@ impl PartWriter for FolderWriter {
             .map_err(failed)?;
         Ok(vec![Part {
             output: self.output.clone(),
+            input: self.input.clone(),
             name,
             attempt: self.attempt,
             rows,

@@ -163,7 +163,13 @@ impl StreamRun {
         let stage = match &self.stage {
             Some(stage) => {
                 let output = Output::Stage(self.plan.name.clone());
-                Some(stage.writer(output, rows, version.version, self.context.claim.attempt))
+                Some(stage.writer(
+                    output,
+                    &self.plan.name,
+                    rows,
+                    version.version,
+                    self.context.claim.attempt,
+                ))
             }
             None => None,
         };
@@ -172,9 +178,13 @@ impl StreamRun {
 
     pub(crate) fn open_quarantine(&self) -> QuarantineWriter {
         let output = Output::Quarantine(self.plan.name.clone());
-        let writer =
-            self.quarantine
-                .writer(output, quarantine_columns(), 0, self.context.claim.attempt);
+        let writer = self.quarantine.writer(
+            output,
+            &self.plan.name,
+            quarantine_columns(),
+            0,
+            self.context.claim.attempt,
+        );
         QuarantineWriter::new(self.context.claim.job.clone(), &self.plan.name, writer)
     }
 

@@ -1,0 +1,362 @@
+//! The engine itself: a run is a task of this process, and its outcome is in the job's checkpoints.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use runner_connectors::context::SourceContext;
+use runner_connectors::http::HttpRegistry;
+use runner_connectors::meter::StreamMeter;
+use runner_connectors::secrets::RunSecrets;
+use runner_connectors::sink::Target;
+use runner_connectors::source::Source;
+use runner_core::engine::{Artifact, Engine, EngineInfo, RunContext, RunHandle, RunStatus};
+use runner_core::progress::ProgressEvent;
+use runner_core::{Cancel, Error, ErrorKind, LoadContext, LoadId, Result, SubmissionId};
+use runner_plan::model::{Chains, SourcePlan};
+use runner_plan::{LoadPlan, Plan, StreamPlan};
+use runner_spec::Diagnostic;
+use runner_spec::model::EngineName;
+use tokio::task::JoinHandle;
+
+use crate::columns::initial_schema;
+use crate::parts::PartFolder;
+use crate::read::read_stream;
+use crate::stream::{LoadOutput, StreamParts, StreamRun};
+
+/// Makes the sources and targets of a plan: the one place that knows which kinds there are.
+#[async_trait]
+pub trait Connectors: Send + Sync {
+    async fn source(&self, stream: &StreamPlan, context: SourceContext) -> Result<Arc<dyn Source>>;
+    async fn target(&self, plan: &Plan, load: &LoadPlan) -> Result<Arc<dyn Target>>;
+}
+
+/// Runs plans in this process.
+pub struct EmbeddedEngine {
+    connectors: Arc<dyn Connectors>,
+    http: HttpRegistry,
+    folders: Folders,
+    runs: Mutex<HashMap<SubmissionId, Running>>,
+}
+
+/// Where the engine keeps what no sink owns.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    pub data: PathBuf,
+}
+
+struct Running {
+    task: Option<JoinHandle<Result<()>>>,
+    cancel: Cancel,
+}
+
+impl Folders {
+    /// Rows of one submission that a transform reads.
+    pub fn stage(&self, context: &RunContext, submission: &SubmissionId) -> PartFolder {
+        let folder = self.data.join("stage").join(context.feed.tenant.as_str());
+        PartFolder::new(
+            folder
+                .join(context.claim.job.as_str())
+                .join(submission.as_str()),
+        )
+    }
+
+    /// Quarantined rows of one job.
+    pub fn quarantine(&self, context: &RunContext) -> PartFolder {
+        let folder = self
+            .data
+            .join("quarantine")
+            .join(context.feed.tenant.as_str());
+        PartFolder::new(
+            folder
+                .join(&context.feed.name)
+                .join(context.claim.job.as_str()),
+        )
+    }
+}
+
+impl EmbeddedEngine {
+    pub fn new(connectors: Arc<dyn Connectors>, http: HttpRegistry, folders: Folders) -> Self {
+        Self {
+            connectors,
+            http,
+            folders,
+            runs: Mutex::default(),
+        }
+    }
+
+    fn runs(&self) -> std::sync::MutexGuard<'_, HashMap<SubmissionId, Running>> {
+        // Entries are inserted and removed whole.
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Engine for EmbeddedEngine {
+    fn id(&self) -> EngineName {
+        EngineName::Embedded
+    }
+
+    fn check(&self, plan: &Plan) -> Vec<Diagnostic> {
+        let _ = plan;
+        Vec::new()
+    }
+
+    fn compile(&self, plan: &Plan) -> Result<Artifact> {
+        let text = serde_json::to_string_pretty(plan).map_err(|error| {
+            Error::new(ErrorKind::Internal, "failed to write the plan").with_source(error)
+        })?;
+        Ok(Artifact {
+            engine: EngineName::Embedded,
+            format: "json".to_owned(),
+            text,
+        })
+    }
+
+    async fn probe(&self) -> Result<EngineInfo> {
+        Ok(EngineInfo {
+            engine: EngineName::Embedded,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            address: None,
+        })
+    }
+
+    async fn submit(
+        &self,
+        _artifact: &Artifact,
+        submission: SubmissionId,
+        context: &RunContext,
+    ) -> Result<RunHandle> {
+        let handle = RunHandle {
+            engine: EngineName::Embedded,
+            submission: submission.clone(),
+            details: serde_json::Value::Null,
+        };
+        let mut runs = self.runs();
+        if runs.contains_key(&submission) {
+            return Ok(handle);
+        }
+        let cancel = context.cancel.clone();
+        let run = Run {
+            connectors: Arc::clone(&self.connectors),
+            http: self.http.clone(),
+            secrets: Arc::new(RunSecrets::new(
+                Arc::clone(&context.secrets),
+                &context.plan,
+            )?),
+            stage: self.folders.stage(context, &submission),
+            quarantine: self.folders.quarantine(context),
+            context: context.clone(),
+        };
+        let task = tokio::spawn(async move { run.execute().await });
+        runs.insert(
+            submission,
+            Running {
+                task: Some(task),
+                cancel,
+            },
+        );
+        Ok(handle)
+    }
+
+    async fn status(&self, run: &RunHandle) -> Result<RunStatus> {
+        let is_running = self
+            .runs()
+            .get(&run.submission)
+            .and_then(|running| running.task.as_ref())
+            .is_some_and(|task| !task.is_finished());
+        // A run of an ended process is unknown here: submitting it again goes on from its checkpoints.
+        Ok(if is_running {
+            RunStatus::Running
+        } else {
+            RunStatus::Unknown
+        })
+    }
+
+    async fn wait(&self, run: &RunHandle, _context: &RunContext) -> Result<RunStatus> {
+        let task = self
+            .runs()
+            .get_mut(&run.submission)
+            .and_then(|running| running.task.take());
+        let Some(task) = task else {
+            return Ok(RunStatus::Unknown);
+        };
+        let ended = task.await;
+        self.runs().remove(&run.submission);
+        Ok(match ended {
+            Ok(Ok(())) => RunStatus::Sealed,
+            Ok(Err(error)) if error.kind() == ErrorKind::Cancelled => RunStatus::Cancelled,
+            Ok(Err(error)) => RunStatus::Failed(error),
+            Err(panic) => RunStatus::Failed(
+                Error::new(
+                    ErrorKind::Internal,
+                    "the embedded run ended without a result",
+                )
+                .with_source(panic),
+            ),
+        })
+    }
+
+    async fn cancel(&self, run: &RunHandle) -> Result<()> {
+        if let Some(running) = self.runs().get(&run.submission) {
+            running.cancel.cancel();
+        }
+        Ok(())
+    }
+}
+
+/// One run of a plan.
+struct Run {
+    connectors: Arc<dyn Connectors>,
+    http: HttpRegistry,
+    secrets: Arc<RunSecrets>,
+    stage: PartFolder,
+    quarantine: PartFolder,
+    context: RunContext,
+}
+
+impl Run {
+    async fn execute(&self) -> Result<()> {
+        let plan = Arc::clone(&self.context.plan);
+        let mut targets = BTreeMap::new();
+        for load in &plan.loads {
+            targets.insert(load.id.clone(), self.connectors.target(&plan, load).await?);
+        }
+        for stream in &plan.streams {
+            self.context.progress.event(ProgressEvent::Stage {
+                name: format!("read {}", stream.name),
+            });
+            self.read(stream, &targets).await?;
+        }
+        if let Some(transform) = plan.transforms.first() {
+            return Err(Error::new(
+                ErrorKind::Engine,
+                format!(
+                    "the embedded engine can't run the transform `{}` yet",
+                    transform.name
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        stream: &StreamPlan,
+        targets: &BTreeMap<String, Arc<dyn Target>>,
+    ) -> Result<()> {
+        let context = &self.context;
+        let resumed = context
+            .checkpoints
+            .resume_state(&context.claim, &stream.name)
+            .await?;
+        let stored = context
+            .feeds
+            .state(&context.feed)
+            .await?
+            .schemas
+            .remove(&stream.name);
+        let loads = self.loads(stream, targets);
+        let guard_targets: Vec<_> = loads
+            .iter()
+            .map(|output| Arc::clone(&output.target))
+            .collect();
+        let guard = Arc::new(move |from: &_, to: &_| {
+            guard_targets
+                .iter()
+                .all(|target: &Arc<dyn Target>| target.can_widen(from, to))
+        });
+        let schema = initial_schema(stream, resumed.schema.as_ref(), stored.as_ref(), guard);
+        let meter = StreamMeter::new(stream.name.clone(), Arc::clone(&context.progress));
+        let source_context = SourceContext {
+            plan: Arc::clone(&context.plan),
+            job: context.claim.job.clone(),
+            nominal_time: context.nominal_time,
+            clock: Arc::clone(&context.clock),
+            cancel: context.cancel.clone(),
+            deadline: None,
+            secrets: Arc::clone(&self.secrets),
+            schema: schema.clone(),
+            meter: meter.clone(),
+            http: self.http.clone(),
+        };
+        let source = self.connectors.source(stream, source_context).await?;
+        let run = StreamRun::new(StreamParts {
+            context: context.clone(),
+            plan: stream.clone(),
+            source,
+            schema,
+            loads,
+            stage: context
+                .plan
+                .is_staged(&stream.name)
+                .then(|| self.stage.clone()),
+            quarantine: self.quarantine.clone(),
+            value_columns: value_columns(&context.plan, &stream.name),
+            meter,
+            scrubber: self.secrets.scrubber().clone(),
+        });
+        read_stream(Arc::new(run), resumed).await
+    }
+
+    fn loads(
+        &self,
+        stream: &StreamPlan,
+        targets: &BTreeMap<String, Arc<dyn Target>>,
+    ) -> Vec<LoadOutput> {
+        self.context
+            .plan
+            .loads_of_stream(&stream.name)
+            .filter_map(|load| {
+                let target = Arc::clone(targets.get(&load.id)?);
+                Some(LoadOutput {
+                    load: load_context(&self.context, load),
+                    target,
+                })
+            })
+            .collect()
+    }
+}
+
+/// What a writer has to know of its load; the rest is known when the load is prepared.
+fn load_context(context: &RunContext, load: &LoadPlan) -> LoadContext {
+    LoadContext {
+        id: LoadId {
+            job: context.claim.job.clone(),
+            load: load.id.clone(),
+        },
+        feed: context.feed.clone(),
+        seq: context.seq,
+        plan: load.clone(),
+        columns: Vec::new(),
+        versions: BTreeMap::new(),
+        generations: BTreeMap::new(),
+        nominal_time: context.nominal_time,
+        oldest_unfinished: None,
+        replace_bounds: Vec::new(),
+        insert_only: false,
+    }
+}
+
+/// Columns whose distinct values make the chains of other streams.
+fn value_columns(plan: &Plan, stream: &str) -> Vec<String> {
+    let mut columns: Vec<String> = plan
+        .streams
+        .iter()
+        .filter_map(|child| match &child.source {
+            SourcePlan::Http(http) => match &http.chains {
+                Chains::Parent {
+                    stream: parent,
+                    field,
+                    ..
+                } if parent == stream => Some(field.clone()),
+                _ => None,
+            },
+            SourcePlan::Files(_) => None,
+        })
+        .collect();
+    columns.sort_unstable();
+    columns.dedup();
+    columns
+}
