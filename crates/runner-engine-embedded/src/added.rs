@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, Date32Array};
+use arrow::array::Date32Array;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{DatePart, cast, date_part};
 use arrow::datatypes::{DataType, TimeUnit};
@@ -127,6 +127,8 @@ fn days(at: DateTime<Utc>) -> i32 {
 mod tests {
     use runner_core::commit::SEQ_COLUMN;
     use runner_plan::model::ColumnType;
+
+    use arrow::array::Array as _;
 
     use super::*;
 

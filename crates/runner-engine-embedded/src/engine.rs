@@ -92,6 +92,14 @@ impl EmbeddedEngine {
     }
 }
 
+impl std::fmt::Debug for EmbeddedEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmbeddedEngine")
+            .field("folders", &self.folders)
+            .finish_non_exhaustive()
+    }
+}
+
 #[async_trait]
 impl Engine for EmbeddedEngine {
     fn id(&self) -> EngineName {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
-use arrow::compute::{and, not, prep_null_mask_filter};
+use arrow::compute::{not, prep_null_mask_filter};
 use arrow::datatypes::Schema;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::DFSchema;
@@ -21,14 +21,8 @@ pub(crate) struct Checks {
     checks: Vec<(CompiledCheck, Arc<dyn PhysicalExpr>)>,
 }
 
-/// What the checks say of one batch.
-#[derive(Debug)]
-pub(crate) struct Verdict {
-    /// True where a row passes; absent where all do.
-    pub(crate) passed: Option<BooleanArray>,
-    /// Rows that failed, in their order, each with every reason.
-    pub(crate) failures: Vec<(usize, Vec<Reason>)>,
-}
+/// Rows that failed, in their order, each with every reason.
+pub(crate) type Failures = Vec<(usize, Vec<Reason>)>;
 
 /// Values in messages are cut: they are there to be recognised, not to be stored twice.
 const SHOWN_VALUE_CHARS: usize = 80;
@@ -62,9 +56,8 @@ impl Checks {
         Ok(Self { checks })
     }
 
-    pub(crate) fn run(&self, batch: &RecordBatch) -> Result<Verdict> {
-        let mut passed: Option<BooleanArray> = None;
-        let mut failures: Vec<(usize, Vec<Reason>)> = Vec::new();
+    pub(crate) fn run(&self, batch: &RecordBatch) -> Result<Failures> {
+        let mut failures = Failures::new();
         for (check, expression) in &self.checks {
             let result = evaluate(expression, batch)?;
             if result.true_count() + result.null_count() == batch.num_rows() {
@@ -79,14 +72,9 @@ impl Checks {
             for row in failed.values().set_indices() {
                 add_reason(&mut failures, row, reason(check, batch, row));
             }
-            let passes = not(&failed).map_err(internal)?;
-            passed = Some(match passed {
-                Some(so_far) => and(&so_far, &passes).map_err(internal)?,
-                None => passes,
-            });
         }
         failures.sort_by_key(|(row, _)| *row);
-        Ok(Verdict { passed, failures })
+        Ok(failures)
     }
 }
 
@@ -224,11 +212,11 @@ mod tests {
             origin: CheckOrigin::Contract,
             path: String::new(),
         };
-        let verdict = Checks::compile(&[check], &columns())
+        let failures = Checks::compile(&[check], &columns())
             .unwrap()
             .run(&batch())
             .unwrap();
-        verdict.failures.into_iter().map(|(row, _)| row).collect()
+        failures.into_iter().map(|(row, _)| row).collect()
     }
 
     #[test]
@@ -330,15 +318,12 @@ mod tests {
                 },
             ),
         ];
-        let verdict = Checks::compile(&checks, &columns())
+        let failures = Checks::compile(&checks, &columns())
             .unwrap()
             .run(&batch())
             .unwrap();
-        assert_eq!(
-            verdict.passed.unwrap(),
-            BooleanArray::from(vec![true, true, false, true])
-        );
-        let messages: Vec<_> = verdict.failures[0]
+        assert_eq!(failures.len(), 1);
+        let messages: Vec<_> = failures[0]
             .1
             .iter()
             .map(|reason| reason.message.as_str())

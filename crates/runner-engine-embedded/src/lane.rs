@@ -10,7 +10,6 @@ use std::time::Duration;
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::DataType;
-use runner_connectors::decode::widen_batch;
 use runner_connectors::rows::{RawRows, Reason, Rows};
 use runner_connectors::schema::SchemaVersion;
 use runner_connectors::sink::RowOrigin;
@@ -21,6 +20,9 @@ use runner_core::checkpoint::{
 use runner_core::fault;
 use runner_core::{ChainEnd, Error, ErrorKind, Position, Result};
 
+use runner_plan::model::ColumnField;
+
+use crate::conform::conform;
 use crate::cursor::CursorTracker;
 use crate::masking::{mask, mask_raw};
 use crate::observed::merge_observed;
@@ -160,9 +162,11 @@ impl Lane {
                 .await?;
         }
         let mut barriers = self.run.barriers.lock().await;
+        let schemas = self.run.schemas_since(barriers.schema);
+        let stored = schemas.last().map(|schema| schema.version);
         let checkpoint = Checkpoint {
             stream: self.run.plan.name.clone(),
-            barrier: *barriers + 1,
+            barrier: barriers.count + 1,
             positions: pending.positions.into_values().collect(),
             parts,
             counters: Counters {
@@ -170,7 +174,7 @@ impl Lane {
                 bytes_read: pending.bytes_read,
                 chains: pending.counters.into_values().collect(),
             },
-            schema: Some(self.run.schema.current().record()),
+            schemas,
             observed: pending.observed,
             cursors: pending.cursors.into_values().collect(),
             warnings: pending.warnings,
@@ -180,7 +184,8 @@ impl Lane {
             .checkpoints
             .checkpoint(&context.claim, &checkpoint)
             .await?;
-        *barriers += 1;
+        barriers.count += 1;
+        barriers.schema = stored.or(barriers.schema);
         fault::point("checkpoint.after");
         Ok(())
     }
@@ -198,7 +203,7 @@ impl Lane {
 
     async fn rows(&mut self, reading: &mut Reading, rows: Rows) -> Result<()> {
         let version = self.run.schema.current();
-        let mut rows = self.widened(rows, &version)?;
+        let mut rows = Self::widened(rows, &version)?;
         let offered = rows.batch.num_rows() + rows.invalid.len();
         let taken = self.run.take_rows(offered);
         if taken < offered {
@@ -262,8 +267,8 @@ impl Lane {
             }
         }
         count_required(reading, &self.run, &rows.batch);
-        let verdict = self.run.checks(version)?.run(&rows.batch)?;
-        let mut failures: BTreeMap<usize, Vec<Reason>> = verdict.failures.into_iter().collect();
+        let failed = self.run.checks(version)?.run(&rows.batch)?;
+        let mut failures: BTreeMap<usize, Vec<Reason>> = failed.into_iter().collect();
         for row in missing {
             let column = self
                 .run
@@ -282,6 +287,11 @@ impl Lane {
                     &column,
                     format!("`{column}` is the cursor and must not be null"),
                 ));
+            }
+        }
+        for output in &self.run.loads {
+            for (row, reason) in output.target.rejects(&rows.batch)? {
+                failures.entry(row).or_default().push(reason);
             }
         }
         failures.retain(|row, _| !dropped[*row]);
@@ -350,7 +360,7 @@ impl Lane {
             self.note(warning);
         }
         let counted = reading.take_counters();
-        self.pending.add_counters(counted);
+        self.pending.add_counters(&counted);
         if let Some(cursor) = &reading.cursor {
             let state = cursor.state(&position.chain, reading.origin.generation);
             self.pending.cursors.insert(position.chain.index, state);
@@ -391,17 +401,11 @@ impl Lane {
     }
 
     /// Another lane may have widened the schema since these rows were decoded.
-    fn widened(&self, rows: Rows, version: &SchemaVersion) -> Result<Rows> {
+    fn widened(rows: Rows, version: &SchemaVersion) -> Result<Rows> {
         if rows.schema_version == version.version {
             return Ok(rows);
         }
-        let Some(before) = self.run.schema.version(rows.schema_version) else {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                "rows were decoded with a schema that nobody knows",
-            ));
-        };
-        let batch = widen_batch(&rows.batch, &before.fields(), &version.fields())?;
+        let batch = conform(&rows.batch, &decoded_fields(version))?;
         Ok(Rows {
             batch,
             schema_version: version.version,
@@ -485,7 +489,7 @@ impl Pending {
         self.positions.is_empty()
     }
 
-    fn add_counters(&mut self, counters: ChainCounters) {
+    fn add_counters(&mut self, counters: &ChainCounters) {
         let sum = self
             .counters
             .entry((counters.chain, counters.generation))
@@ -550,6 +554,18 @@ impl Reading {
     }
 }
 
+/// The columns as decoded: every one may hold nulls, since whether it may is a check.
+fn decoded_fields(version: &SchemaVersion) -> Vec<ColumnField> {
+    version
+        .fields()
+        .into_iter()
+        .map(|field| ColumnField {
+            nullable: true,
+            ..field
+        })
+        .collect()
+}
+
 /// Cells of required columns, and those of them that hold a value: completeness is measured over them.
 fn count_required(reading: &mut Reading, run: &StreamRun, batch: &RecordBatch) {
     for check in &run.plan.checks {
@@ -558,7 +574,7 @@ fn count_required(reading: &mut Reading, run: &StreamRun, batch: &RecordBatch) {
         }
         let nulls = batch
             .column_by_name(&check.column)
-            .map_or(batch.num_rows(), |array| array.null_count());
+            .map_or(batch.num_rows(), Array::null_count);
         reading.counters.required_cells += batch.num_rows() as u64;
         reading.counters.required_present += (batch.num_rows() - nulls) as u64;
     }

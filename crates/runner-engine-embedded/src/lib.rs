@@ -6,6 +6,7 @@
 mod added;
 mod chains;
 mod columns;
+mod conform;
 mod cursor;
 mod engine;
 mod evaluate;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Schema};
 use runner_core::{Error, ErrorKind, Result};
 use runner_plan::model::{ColumnField, MaskedColumn};
 use runner_spec::model::Masking;
 use sha2::{Digest, Sha256};
+
+use crate::conform::conform;
 
 /// What stands in place of a redacted value.
 const REDACTED: &str = "***";
@@ -21,20 +23,24 @@ pub(crate) fn mask(
     columns: &[ColumnField],
 ) -> Result<RecordBatch> {
     if masking.is_empty() {
-        return Ok(batch.clone());
+        return conform(batch, columns);
     }
-    let schema = batch.schema();
-    let arrays = schema
-        .fields()
-        .iter()
-        .zip(batch.columns())
-        .filter_map(|(field, array)| match rule(field.name(), masking) {
-            None => Some(Ok(Arc::clone(array))),
-            Some(Masking::Drop) => None,
-            Some(kind) => Some(hide(array, kind)),
-        })
-        .collect::<Result<Vec<_>>>()?;
-    RecordBatch::try_new(runner_plan::arrow::arrow_schema(columns), arrays).map_err(|error| {
+    let mut masked = batch.clone();
+    for rule in masking.iter().filter(|rule| rule.masking != Masking::Drop) {
+        masked = hide_column(&masked, &rule.column, rule.masking)?;
+    }
+    conform(&masked, columns)
+}
+
+fn hide_column(batch: &RecordBatch, column: &str, kind: Masking) -> Result<RecordBatch> {
+    let (schema, mut arrays, _) = batch.clone().into_parts();
+    let Ok(index) = schema.index_of(column) else {
+        return Ok(batch.clone());
+    };
+    arrays[index] = hide(&arrays[index], kind)?;
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    fields[index] = Arc::new(Field::new(column, DataType::Utf8, true));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|error| {
         Error::new(ErrorKind::Internal, "failed to mask a batch").with_source(error)
     })
 }
@@ -51,13 +57,6 @@ pub(crate) fn mask_raw(raw: &str, fields: &[(Vec<String>, Masking)]) -> String {
         hide_field(&mut row, path, *kind);
     }
     row.to_string()
-}
-
-fn rule(column: &str, masking: &[MaskedColumn]) -> Option<Masking> {
-    masking
-        .iter()
-        .find(|masked| masked.column == column)
-        .map(|masked| masked.masking)
 }
 
 fn hide(array: &ArrayRef, kind: Masking) -> Result<ArrayRef> {

@@ -73,12 +73,4 @@ impl Outputs {
             .iter()
             .any(|load| load.writer.unsealed().bytes >= load.target_file_bytes)
     }
-
-    pub(crate) fn unsealed_rows(&self) -> u64 {
-        let loads = self.loads.iter().map(|load| load.writer.unsealed().rows);
-        loads
-            .chain(self.stage.iter().map(|stage| stage.unsealed().rows))
-            .max()
-            .unwrap_or_default()
-    }
 }

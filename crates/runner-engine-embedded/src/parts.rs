@@ -237,7 +237,7 @@ impl Write for HashingFile {
 fn add_segment(segments: &mut Vec<Segment>, origin: RowOrigin, rows: u64) {
     match segments.last_mut() {
         Some(last) if last.chain == origin.chain && last.generation == origin.generation => {
-            last.rows += rows
+            last.rows += rows;
         }
         _ => segments.push(Segment {
             chain: origin.chain,

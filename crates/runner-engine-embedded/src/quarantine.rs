@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use runner_connectors::rows::Reason;
-use runner_connectors::sink::{PartWriter, RowOrigin, Unsealed};
+use runner_connectors::sink::{PartWriter, RowOrigin};
 use runner_core::{Error, ErrorKind, JobId, Part, Result};
 use runner_plan::arrow::arrow_schema;
 use runner_plan::model::{ColumnField, ColumnType};
@@ -81,14 +81,6 @@ impl QuarantineWriter {
     pub(crate) async fn abort(&mut self) -> Result<()> {
         self.rows.clear();
         self.writer.abort().await
-    }
-
-    pub(crate) fn unsealed(&self) -> Unsealed {
-        let written = self.writer.unsealed();
-        Unsealed {
-            rows: written.rows + self.rows.len() as u64,
-            ..written
-        }
     }
 
     async fn flush(&mut self) -> Result<()> {

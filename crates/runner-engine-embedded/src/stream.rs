@@ -10,7 +10,7 @@ use runner_connectors::schema::{SchemaVersion, StreamSchema};
 use runner_connectors::scrub::Scrubber;
 use runner_connectors::sink::{Target, WriterContext};
 use runner_connectors::source::Source;
-use runner_core::checkpoint::{ResumeState, Warning};
+use runner_core::checkpoint::{ResumeState, SchemaRecord, Warning};
 use runner_core::commit::{masked_columns, table_columns};
 use runner_core::engine::RunContext;
 use runner_core::part::Output;
@@ -72,7 +72,7 @@ pub(crate) struct StreamRun {
     pub(crate) scrubber: Scrubber,
     pub(crate) lanes: usize,
     /// Barriers stored in this attempt: the store takes them in order.
-    pub(crate) barriers: tokio::sync::Mutex<u64>,
+    pub(crate) barriers: tokio::sync::Mutex<Barriers>,
     /// Set when a lane failed: the others stop at their next page.
     stop: Cancel,
     shared: Mutex<Shared>,
@@ -85,6 +85,14 @@ struct Shared {
     warned: HashSet<Warning>,
     /// Hashes of the values seen, per value column.
     values: BTreeMap<String, HashSet<u128>>,
+}
+
+/// What this attempt's barriers have stored.
+#[derive(Debug, Default)]
+pub(crate) struct Barriers {
+    pub(crate) count: u64,
+    /// Last version of the schema that is stored.
+    pub(crate) schema: Option<u32>,
 }
 
 /// What a page adds to the stream's progress.
@@ -111,7 +119,7 @@ impl StreamRun {
             meter: parts.meter,
             scrubber: parts.scrubber,
             lanes,
-            barriers: tokio::sync::Mutex::new(0),
+            barriers: tokio::sync::Mutex::default(),
             stop: Cancel::new(),
             shared: Mutex::default(),
             rows_taken: AtomicU64::new(0),
@@ -147,6 +155,7 @@ impl StreamRun {
             let columns = table_columns(&load.plan, &rows);
             let context = WriterContext {
                 load: load.clone(),
+                input: self.plan.name.clone(),
                 attempt: self.context.claim.attempt,
                 columns: columns.clone(),
                 schema_version: version.version,
@@ -188,8 +197,19 @@ impl StreamRun {
         QuarantineWriter::new(self.context.claim.job.clone(), &self.plan.name, writer)
     }
 
+    /// Versions of the schema that no barrier has stored yet.
+    pub(crate) fn schemas_since(&self, stored: Option<u32>) -> Vec<SchemaRecord> {
+        let current = self.schema.current();
+        let first = stored.map_or(0, |version| version + 1);
+        (first..=current.version)
+            .filter_map(|version| self.schema.version(version))
+            .map(|version| version.record())
+            .collect()
+    }
+
     /// Knows again what earlier attempts have seen and said.
     pub(crate) async fn take_up(&self, resumed: &ResumeState) -> Result<()> {
+        self.barriers.lock().await.schema = resumed.schema.as_ref().map(|schema| schema.version);
         for column in &self.value_columns {
             let mut next = 0;
             loop {
