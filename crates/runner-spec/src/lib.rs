@@ -43,7 +43,7 @@ mod version;
 
 pub use code::{Code, UnknownCode};
 pub use diagnostic::{Diagnostic, Place, Severity};
-pub use load::{Loaded, Options, load};
+pub use load::{Loaded, Options, load, read_value};
 pub use model::Spec;
 pub use names::nearest;
 pub use path::{BadFieldPath, FieldPath, Segment};

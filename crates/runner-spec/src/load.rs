@@ -80,6 +80,22 @@ pub fn load(document: &Source, overlays: &[Source], options: &Options) -> Loaded
     }
 }
 
+/// Reads any YAML or JSON text as a value, with the reader of documents: the runner's other files (configuration, secrets) have
+/// the same rules and the same messages.
+pub fn read_value(source: &Source) -> Result<serde_json::Value, Vec<Diagnostic>> {
+    let reading = read::read(source, 0);
+    let sources = SourceMap::new(vec![masked(source, reading.root.as_ref())], None);
+    let diagnostics: Vec<_> = reading
+        .findings
+        .into_iter()
+        .map(|Finding { diagnostic, span }| diagnostic.located(sources.location(span)))
+        .collect();
+    match reading.root {
+        Some(root) if !has_errors(&diagnostics) => Ok(root.to_json()),
+        _ => Err(diagnostics),
+    }
+}
+
 /// The document with its overlays; nothing where one of them could not be read.
 fn merged(trees: Vec<Option<Node>>, findings: &mut Vec<Finding>) -> Option<Node> {
     let mut trees = trees.into_iter();

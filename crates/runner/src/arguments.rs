@@ -1,0 +1,289 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use runner_spec::model::EngineName;
+
+/// Describe a data feed once; validate, plan, run and load it exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "ingestion-runner", version, after_help = crate::exit_code::table())]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Configuration file (YAML or JSON)
+    #[arg(long, global = true, value_name = "FILE", env = "RUNNER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder of the runner's own data
+    #[arg(long, global = true, value_name = "DIR", env = "RUNNER_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Secrets file: path → keys (YAML or JSON), readable by its owner only
+    #[arg(long, global = true, value_name = "FILE", env = "RUNNER_SECRETS")]
+    pub(crate) secrets: Option<PathBuf>,
+    /// Print JSON on standard output, and nothing else there
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check documents and report every mistake
+    Validate(ValidateArguments),
+    /// Print the JSON Schema of the documents
+    Schema,
+    /// Explain a diagnostic's code
+    Explain {
+        /// Such as `UIS0203`; all of them without one
+        code: Option<String>,
+    },
+    /// Show what a run would do
+    Plan(PlanArguments),
+    /// Show some rows of a feed, raw and mapped, and load nothing
+    Preview(PreviewArguments),
+    /// Run a feed in the foreground
+    #[command(visible_alias = "run")]
+    Sample(RunArguments),
+    /// Jobs: what ran, and what to do about it
+    #[command(subcommand)]
+    Jobs(JobsCommand),
+    /// Cursors of feeds
+    #[command(subcommand)]
+    State(StateCommand),
+    /// Rows that failed a check
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+    /// Changes of a source's schema
+    #[command(subcommand)]
+    Drift(DriftCommand),
+    /// Serve an API shaped like a document's endpoints, to try a feed without its API
+    Mock(MockArguments),
+    /// Show every setting and where it came from
+    Info,
+    /// Check the components
+    Health,
+    /// Show, and with `--apply` take away, what has outlived its retention
+    Gc(GcArguments),
+    /// Print a completion script
+    Completions {
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArguments {
+    /// Documents (YAML or JSON)
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Unknown keys are errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Merged over each document, key by key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) overlay: Vec<PathBuf>,
+}
+
+/// What every command takes that reads a document for a run.
+#[derive(Debug, Args)]
+pub(crate) struct FeedArguments {
+    /// The document (YAML or JSON)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Engine to run on
+    #[arg(long, value_parser = parse_engine)]
+    pub(crate) engine: Option<EngineName>,
+    /// A run parameter, for `{{ K }}`
+    #[arg(long = "param", value_name = "K=V", value_parser = parse_parameter)]
+    pub(crate) parameters: Vec<(String, String)>,
+    /// Merged over the document, key by key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) overlay: Vec<PathBuf>,
+    /// At most this many rows of each stream; such a run moves no cursor
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Another server that stands in for the source; such a run moves no cursor
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// Unknown keys are errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Refuse connections that aren't configured instead of replacing them by local ones
+    #[arg(long)]
+    pub(crate) strict_connections: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) feed: FeedArguments,
+    /// Read a sample of the source, so that open columns get their types
+    #[arg(long)]
+    pub(crate) probe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PreviewArguments {
+    #[command(flatten)]
+    pub(crate) feed: FeedArguments,
+    /// One stream only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stream: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) feed: FeedArguments,
+    /// Discard an unfinished run of the feed instead of continuing it
+    #[arg(long)]
+    pub(crate) restart: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsCommand {
+    /// Jobs, the newest first
+    List {
+        #[arg(long, value_name = "NAME")]
+        feed: Option<String>,
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// One job with its streams, sinks and events
+    Show { id: String },
+    /// Go on with a job that was interrupted, or that drift blocked and that was accepted
+    Resume { id: String },
+    /// Try again to commit a job that is blocked on a sink
+    Retry { id: String },
+    /// Give up one sink of a job that can't commit; the rest and the cursor go on
+    Abandon {
+        id: String,
+        #[arg(long, value_name = "SINK")]
+        sink: String,
+        #[arg(long, value_name = "WHY")]
+        reason: String,
+    },
+    /// Stop a job
+    Cancel { id: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// Feeds with their cursors
+    List,
+    /// Cursors of one feed
+    Show { feed: String },
+    /// Set a stream's cursor
+    Set {
+        feed: String,
+        stream: String,
+        cursor: String,
+        /// The parent's value, for a stream that has one cursor a parent
+        #[arg(long, default_value = "")]
+        value: String,
+    },
+    /// Forget the cursors and schemas of a feed, or of one of its streams
+    Reset { feed: String, stream: Option<String> },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// Files of quarantined rows, the newest run first
+    List {
+        #[arg(long, value_name = "NAME")]
+        feed: Option<String>,
+    },
+    /// Rows of a job with their reasons
+    Show {
+        job: String,
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Run quarantined rows of a completed job through the feed's current document
+    Replay {
+        job: String,
+        /// The document as it is now
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DriftCommand {
+    /// What changed from run to run
+    Show {
+        feed: String,
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Accept what a blocked run observed; `jobs resume` commits its rows then
+    Accept {
+        feed: String,
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MockArguments {
+    /// The document (YAML or JSON)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Port on 127.0.0.1; a free one without it
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// Rows in each request chain
+    #[arg(long, default_value_t = 250)]
+    pub(crate) rows: u64,
+    /// Distinct values from a parent
+    #[arg(long, default_value_t = 5)]
+    pub(crate) parents: u64,
+    /// The same seed gives the same rows
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GcArguments {
+    /// Take it away; without this it is only shown
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// How long ended jobs, their events and their quarantine are kept
+    #[arg(long, default_value_t = 30, value_name = "DAYS")]
+    pub(crate) keep_days: u32,
+}
+
+fn parse_engine(text: &str) -> Result<EngineName, String> {
+    match text {
+        "embedded" => Ok(EngineName::Embedded),
+        "seatunnel" => Ok(EngineName::Seatunnel),
+        "spark" => Ok(EngineName::Spark),
+        "flink" => Ok(EngineName::Flink),
+        _ => Err("engines are embedded, seatunnel, spark, flink".to_owned()),
+    }
+}
+
+fn parse_parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a parameter is written NAME=VALUE".to_owned()),
+    }
+}

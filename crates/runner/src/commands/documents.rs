@@ -1,0 +1,67 @@
+//! Commands that only look at documents: validate, schema, explain.
+
+use std::fmt::Write as _;
+
+use runner_core::{Error, ErrorKind, Result};
+use runner_spec::{Code, has_errors, nearest, render, summary};
+use serde_json::json;
+
+use crate::arguments::ValidateArguments;
+use crate::document::Document;
+use crate::exit_code;
+use crate::terminal::Terminal;
+
+/// Checks each file; the exit code says whether any has an error.
+pub(crate) fn validate(arguments: &ValidateArguments, terminal: Terminal) -> Result<u8> {
+    let mut reports = Vec::new();
+    let mut is_valid = true;
+    for file in &arguments.files {
+        let document = Document::read(file, &arguments.overlay, arguments.strict)?;
+        let diagnostics = &document.loaded.diagnostics;
+        let has_errors = has_errors(diagnostics);
+        is_valid &= !has_errors;
+        if terminal.json {
+            reports.push(json!({ "file": file, "valid": !has_errors, "diagnostics": diagnostics }));
+            continue;
+        }
+        if diagnostics.is_empty() {
+            terminal.print(&format!("{}: valid", file.display()))?;
+            continue;
+        }
+        terminal.print(&render(diagnostics, &document.loaded.sources, terminal.render_options()))?;
+        let verdict = if has_errors { "not valid" } else { "valid" };
+        terminal.print(&format!("{}: {verdict}, {}", file.display(), summary(diagnostics)))?;
+    }
+    if terminal.json {
+        terminal.print_json(&json!({ "valid": is_valid, "files": reports }))?;
+    }
+    Ok(if is_valid { exit_code::SUCCESS } else { exit_code::of(ErrorKind::Spec) })
+}
+
+pub(crate) fn schema(terminal: Terminal) -> Result<u8> {
+    terminal.print_json(&runner_spec::json_schema())?;
+    Ok(exit_code::SUCCESS)
+}
+
+/// Explains one code, or lists all of them.
+pub(crate) fn explain(code: Option<&str>, terminal: Terminal) -> Result<u8> {
+    let Some(text) = code else {
+        let mut list = String::new();
+        for code in Code::all() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(list, "{}  {}", code.as_str(), code.title());
+        }
+        terminal.print(&list)?;
+        return Ok(exit_code::SUCCESS);
+    };
+    let code: Code = text.to_uppercase().parse().map_err(|_| {
+        let known: Vec<_> = Code::all().iter().map(|code| code.as_str()).collect();
+        let error = Error::new(ErrorKind::NotFound, format!("there is no diagnostic `{text}`"));
+        match nearest(&text.to_uppercase(), known) {
+            Some(known) => error.with_help(format!("did you mean `{known}`? `explain` alone lists all of them")),
+            None => error.with_help("`explain` alone lists all of them"),
+        }
+    })?;
+    terminal.print(&format!("{}: {}\n\n{}", code.as_str(), code.title(), code.explanation()))?;
+    Ok(exit_code::SUCCESS)
+}

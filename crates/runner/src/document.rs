@@ -1,0 +1,130 @@
+//! Reads a document with its overlays, plans it, and shows what is wrong with it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use runner_core::{Error, ErrorKind, Result};
+use runner_plan::{FeedSchemas, Plan, PlanInputs, PlanOptions};
+use runner_spec::{Diagnostic, Loaded, Options, Source, SourceMap, Spec, has_errors, render};
+use sha2::{Digest, Sha256};
+
+use crate::arguments::FeedArguments;
+use crate::settings::Settings;
+use crate::terminal::Terminal;
+
+/// A document that was read, with whatever was noticed.
+pub(crate) struct Document {
+    pub(crate) text: String,
+    pub(crate) loaded: Loaded,
+}
+
+/// A document that can run.
+pub(crate) struct Planned {
+    pub(crate) spec: Spec,
+    pub(crate) plan: Plan,
+    pub(crate) text: String,
+    pub(crate) sources: SourceMap,
+    /// Warnings and hints: no error is among them.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+impl Document {
+    /// Reads a document. What can't be read at all is a diagnostic too, so that it looks like every other mistake.
+    pub(crate) fn read(file: &Path, overlays: &[impl AsRef<Path>], strict: bool) -> Result<Self> {
+        let source = match source(file)? {
+            Ok(source) => source,
+            Err(diagnostic) => return Ok(Self::unreadable(diagnostic)),
+        };
+        let mut merged = Vec::with_capacity(overlays.len());
+        for overlay in overlays {
+            match self::source(overlay.as_ref())? {
+                Ok(overlay) => merged.push(overlay),
+                Err(diagnostic) => return Ok(Self::unreadable(diagnostic)),
+            }
+        }
+        let loaded = runner_spec::load(&source, &merged, &Options { strict });
+        Ok(Self { text: source.text, loaded })
+    }
+
+    fn unreadable(diagnostic: Diagnostic) -> Self {
+        let loaded = Loaded { spec: None, diagnostics: vec![diagnostic], sources: SourceMap::default() };
+        Self { text: String::new(), loaded }
+    }
+
+    /// The plan of a run.
+    pub(crate) fn plan(
+        self,
+        arguments: &FeedArguments,
+        settings: &Settings,
+        state: &FeedSchemas,
+        secrets_writable: bool,
+        terminal: Terminal,
+    ) -> Result<Planned> {
+        let Loaded { spec, mut diagnostics, sources } = self.loaded;
+        let Some(spec) = spec else { return Err(refused(&diagnostics, &sources, terminal)) };
+        let hash = hash(&spec)?;
+        let parameters: BTreeMap<_, _> = arguments.parameters.iter().cloned().collect();
+        let options = PlanOptions {
+            engine: arguments.engine,
+            limit: arguments.limit,
+            base_url: arguments.base_url.clone(),
+            strict_connections: arguments.strict_connections,
+            window: None,
+        };
+        let environment = settings.environment(secrets_writable);
+        let planned = runner_plan::plan(&PlanInputs {
+            spec: &spec,
+            document_hash: &hash,
+            environment: &environment,
+            state,
+            parameters: &parameters,
+            options: &options,
+        });
+        let mut found = planned.diagnostics;
+        sources.place(&mut found);
+        diagnostics.extend(found);
+        match planned.plan {
+            Some(plan) if !has_errors(&diagnostics) => {
+                Ok(Planned { spec, plan, text: self.text, sources, diagnostics })
+            }
+            _ => Err(refused(&diagnostics, &sources, terminal)),
+        }
+    }
+}
+
+/// Shows diagnostics where people look; under `--json` they are part of the output instead.
+pub(crate) fn show(diagnostics: &[Diagnostic], sources: &SourceMap, terminal: Terminal) {
+    if !diagnostics.is_empty() {
+        terminal.note(&render(diagnostics, sources, terminal.render_options()));
+    }
+}
+
+fn refused(diagnostics: &[Diagnostic], sources: &SourceMap, terminal: Terminal) -> Error {
+    if !terminal.json {
+        show(diagnostics, sources, terminal);
+    }
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+    let count = errors.clone().count();
+    let mut error = Error::new(ErrorKind::Spec, format!("the document has {count} error{}", if count == 1 { "" } else { "s" }));
+    if terminal.json
+        && let Some(first) = errors.clone().next()
+    {
+        error = Error::new(ErrorKind::Spec, format!("{} ({})", first.message, first.path)).with_help("`validate --json` lists all of them");
+    }
+    error
+}
+
+fn source(path: &Path) -> Result<std::result::Result<Source, Diagnostic>> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let kind = if error.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Spec };
+        Error::new(kind, format!("failed to read the document `{}`", path.display())).with_source(error)
+    })?;
+    Ok(Source::from_bytes(path.display().to_string(), &bytes).map_err(|diagnostic| *diagnostic))
+}
+
+/// Of what the document means, after overlays: comments and layout don't make another feed.
+fn hash(spec: &Spec) -> Result<String> {
+    let text = serde_json::to_vec(spec)
+        .map_err(|error| Error::new(ErrorKind::Internal, "failed to hash the document").with_source(error))?;
+    Ok(hex::encode(Sha256::digest(&text)))
+}
