@@ -1,0 +1,8 @@
+DROP SCHEMA IF EXISTS bench CASCADE;
+DROP SCHEMA public CASCADE;
+CREATE SCHEMA public;
+CREATE TABLE flights (
+  year bigint, month bigint, day bigint, dep_time bigint, sched_dep_time bigint, dep_delay bigint, arr_time bigint,
+  sched_arr_time bigint, arr_delay bigint, carrier text, flight bigint, tailnum text, origin text, dest text,
+  air_time bigint, distance bigint, hour bigint, minute bigint, time_hour timestamptz
+);
