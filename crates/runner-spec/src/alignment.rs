@@ -66,6 +66,7 @@ impl<'text> Walk<'text> {
         while self.read < target {
             self.step()?;
         }
+        self.skip_escaped_breaks();
         Some(self.at)
     }
 
@@ -78,6 +79,7 @@ impl<'text> Walk<'text> {
     /// Takes one character of the value and what it was written with.
     fn step(&mut self) -> Option<()> {
         let character = self.value[self.read..].chars().next()?;
+        self.skip_escaped_breaks();
         match self.style {
             Style::Literal => self.literal_step(character)?,
             Style::Double if self.rest().starts_with('\\') => self.escape_step(character)?,
@@ -133,17 +135,6 @@ impl<'text> Walk<'text> {
             b'u' if character.len_utf8() == 4 => 12,
             b'u' => 6,
             b'U' => 10,
-            b'\n' | b'\r' => {
-                // An escaped line break joins two lines and stands for nothing.
-                self.at += 1;
-                self.take_line_break()?;
-                self.skip_line_starts();
-                return if self.rest().starts_with('\\') {
-                    self.escape_step(character)
-                } else {
-                    self.take_same(character)
-                };
-            }
             _ => 1 + rest[1..].chars().next()?.len_utf8(),
         };
         if rest.len() < length {
@@ -151,6 +142,16 @@ impl<'text> Walk<'text> {
         }
         self.take(length);
         Some(())
+    }
+
+    /// In double quotes an escaped line break joins two lines and stands for nothing.
+    fn skip_escaped_breaks(&mut self) {
+        while self.style == Style::Double
+            && (self.rest().starts_with("\\\n") || self.rest().starts_with("\\\r\n"))
+        {
+            self.at += self.rest().find('\n').map_or(0, |newline| newline + 1);
+            self.skip_line_starts();
+        }
     }
 
     fn rest(&self) -> &'text str {

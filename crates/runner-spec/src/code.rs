@@ -39,6 +39,13 @@ macro_rules! codes {
                     $(Self::$variant => $title,)*
                 }
             }
+
+            /// What it means and what to do about it, in Markdown: mostly with an example that is wrong and the same put right.
+            pub fn explanation(self) -> &'static str {
+                match self {
+                    $(Self::$variant => include_str!(concat!("explanations/", $id, ".md")),)*
+                }
+            }
         }
     };
 }

@@ -4,6 +4,7 @@
 //! the model, run the rules that look at several fields at once, and find the place of every finding. No step stops the next
 //! one, except that nothing can be checked in a text that can't be read.
 
+use crate::Code;
 use crate::Spec;
 use crate::check;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -80,20 +81,27 @@ pub fn load(document: &Source, overlays: &[Source], options: &Options) -> Loaded
     }
 }
 
-/// Reads any YAML or JSON text as a value, with the reader of documents: the runner's other files (configuration, secrets) have
-/// the same rules and the same messages.
+/// Reads any YAML or JSON text as a value, with the reader of documents: the runner's other files (configuration, secrets)
+/// have the same rules and the same messages.
+///
+/// Any value of such a file may be a secret, so that the findings name places and repeat nothing of what stands there.
 pub fn read_value(source: &Source) -> Result<serde_json::Value, Vec<Diagnostic>> {
     let reading = read::read(source, 0);
-    let sources = SourceMap::new(vec![masked(source, reading.root.as_ref())], None);
-    let diagnostics: Vec<_> = reading
-        .findings
-        .into_iter()
-        .map(|Finding { diagnostic, span }| diagnostic.located(sources.location(span)))
-        .collect();
+    let diagnostics: Vec<_> = reading.findings.into_iter().map(|finding| without_text(finding, source)).collect();
     match reading.root {
         Some(root) if !has_errors(&diagnostics) => Ok(root.to_json()),
         _ => Err(diagnostics),
     }
+}
+
+fn without_text(finding: Finding, source: &Source) -> Diagnostic {
+    let Finding { mut diagnostic, span } = finding;
+    let mut location = source.location(span.range());
+    location.excerpt.clear();
+    if diagnostic.code == Code::NumberOutOfRange {
+        "a number can't be represented: numbers are 64-bit integers or finite doubles".clone_into(&mut diagnostic.message);
+    }
+    diagnostic.located(Some(location))
 }
 
 /// The document with its overlays; nothing where one of them could not be read.
@@ -124,7 +132,7 @@ fn is_hidden(finding: &Diagnostic, errors: &[Diagnostic]) -> bool {
             is_same_place
                 && !(finding.is_error()
                     && error.path != finding.path
-                    && !matches!(error.code, crate::Code::WrongType))
+                    && !matches!(error.code, Code::WrongType))
                 || is_inside
         })
 }

@@ -90,8 +90,17 @@ fn merge_entries(
     path: &FieldPath,
     findings: &mut Vec<Finding>,
 ) -> Vec<Entry> {
+    let mut seen: Vec<&'static str> = Vec::new();
     for change in changes {
         let field = object.and_then(|object| object.field(&change.key));
+        if let Some(field) = field {
+            // A second spelling in one overlay is a mistake, which the check reports if it gets to see both.
+            if seen.contains(&field.name) {
+                entries.push(change);
+                continue;
+            }
+            seen.push(field.name);
+        }
         let same = |entry: &Entry| {
             entry.key == change.key
                 || field.is_some_and(|field| {

@@ -211,6 +211,9 @@ fn any_case(names: &[&str]) -> String {
 }
 
 fn text(kind: Text) -> Value {
+    if kind == Text::Duration {
+        return duration();
+    }
     let types = if kind.takes_scalars() {
         json!(["string", "number", "boolean"])
     } else {
@@ -223,7 +226,6 @@ fn text(kind: Text) -> Value {
         Text::SecretBundle => Some("^vault://[^#\\s]+(#[^#\\s]+)?$"),
         Text::SecretReference => Some("^vault://[^#\\s]+#[^#\\s]+$"),
         Text::JsonPath => Some(r"^\$"),
-        Text::Duration => Some(r"^\s*([0-9]+\s*(ms|s|m|h|d|w)\s*)+$|\{\{"),
         Text::Url => Some("://|\\{\\{"),
         Text::NonEmpty
         | Text::RequestPath
@@ -244,12 +246,12 @@ fn text(kind: Text) -> Value {
         | Text::TimeZone
         | Text::Timestamp
         | Text::Status
-        | Text::RetryCause => None,
+        | Text::RetryCause
+        | Text::Duration => None,
     };
     let examples = match kind {
         Text::Cron => json!(["30 6 * * 1-5"]),
         Text::TimeZone => json!(["UTC", "Europe/Berlin"]),
-        Text::Duration => json!(["90s", "15m", "1h", "7d"]),
         Text::SecretReference => json!(["vault://team/service#key"]),
         Text::Partition => json!(["ingestion_date", "day(event_time)", "bucket(16, id)"]),
         Text::RetryCause => json!(["503", "5xx", "timeout", "connection"]),
@@ -263,6 +265,15 @@ fn text(kind: Text) -> Value {
         schema["examples"] = examples;
     }
     schema
+}
+
+fn duration() -> Value {
+    let units = r"^\s*([0-9]+\s*(ms|s|m|h|d|w)\s*)+$|^0$";
+    json!({"anyOf": [
+        {"type": "string", "pattern": units, "examples": ["90s", "15m", "1h", "7d"]},
+        {"const": 0},
+        setting(),
+    ]})
 }
 
 fn for_each() -> Value {

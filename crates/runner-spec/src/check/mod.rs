@@ -210,6 +210,14 @@ impl<'tree> Checker<'tree> {
     }
 
     fn text(&mut self, node: &Node, kind: Text, path: &FieldPath) {
+        let node = match kind {
+            Text::Duration => match settle(node, self.document) {
+                Settled::Value(node) => node,
+                Settled::Unknown(setting) => return self.unknown_setting(&setting, path),
+                Settled::Late => return self.unresolvable(path),
+            },
+            _ => node,
+        };
         let written = match &node.value {
             Value::Text(text) => text.value.clone(),
             Value::Number(number) if kind.takes_scalars() => number.written.clone(),
@@ -225,14 +233,6 @@ impl<'tree> Checker<'tree> {
                 );
                 return;
             }
-        };
-        let written = match kind {
-            Text::Duration => match settle(node, self.document) {
-                Settled::Value(node) => node.as_text().map_or(written, str::to_owned),
-                Settled::Unknown(setting) => return self.unknown_setting(&setting, path),
-                Settled::Late => return self.unresolvable(path),
-            },
-            _ => written,
         };
         if let Err(problem) = values::check(kind, &written) {
             self.problem(problem, path, false);

@@ -212,7 +212,12 @@ impl Text {
     pub(crate) fn takes_scalars(self) -> bool {
         matches!(
             self,
-            Self::Template | Self::Secret | Self::Status | Self::RetryCause | Self::Initial
+            Self::Template
+                | Self::Secret
+                | Self::Status
+                | Self::RetryCause
+                | Self::Initial
+                | Self::Duration
         )
     }
 

@@ -37,6 +37,14 @@ pub(super) fn yaml_error(
         let tab = start + line[..indentation].find('\t').unwrap_or_default();
         return (diagnostic(&TAB, info, path), tab..tab + 1);
     }
+    if info == MAPPING_VALUES {
+        if let Some(above) = line_without_colon(text, start) {
+            return (diagnostic(&NO_COLON, info, path), above);
+        }
+        if line[..at - start].contains(": ") {
+            return (diagnostic(&SECOND_COLON, info, path), visible(text, at));
+        }
+    }
     let found = explain(info, &text[at..]);
     (diagnostic(found, info, path), visible(text, at))
 }
@@ -50,10 +58,24 @@ fn diagnostic(found: &Explanation, info: &str, path: FieldPath) -> Diagnostic {
     }
 }
 
+const MAPPING_VALUES: &str = "mapping values are not allowed in this context";
+
+const NO_COLON: Explanation = explanation(
+    Code::YamlSyntax,
+    "this line has no `:`, and is neither a key nor part of the value above",
+    "write `key: value`, with a space behind the colon",
+);
+
+const SECOND_COLON: Explanation = explanation(
+    Code::YamlSyntax,
+    "a second `:` stands on this line",
+    "put a text that contains `: ` into quotes, and give every key a line of its own",
+);
+
 /// Messages of the parser, and what they mean to somebody who writes a document.
 const EXPLANATIONS: &[(&[&str], Explanation)] = &[
     (
-        &["mapping values are not allowed in this context"],
+        &[MAPPING_VALUES],
         explanation(
             Code::BadIndentation,
             "a `:` stands where no value can begin",
@@ -84,14 +106,7 @@ const EXPLANATIONS: &[(&[&str], Explanation)] = &[
             "indent it further than the key of the value",
         ),
     ),
-    (
-        &["simple key expect ':'", "simple key expected"],
-        explanation(
-            Code::YamlSyntax,
-            "this line has no `:`, and is neither a key nor part of the value above",
-            "write `key: value`, with a space behind the colon",
-        ),
-    ),
+    (&["simple key expect ':'", "simple key expected"], NO_COLON),
     (
         &["block sequence entries are not allowed in this context"],
         explanation(
@@ -206,6 +221,17 @@ fn explain(info: &str, rest: &str) -> &'static Explanation {
     } else {
         &OTHER
     }
+}
+
+/// The line before another, where it is as deep as that one and has no colon.
+fn line_without_colon(text: &str, start: usize) -> Option<Range<usize>> {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let above = line_start(text, start.checked_sub(1)?);
+    let line = text[above..start].trim_end();
+    let next = text[start..].lines().next().unwrap_or_default();
+    let words = line.trim_start();
+    let is_key = words.is_empty() || words.contains(':') || words.starts_with(['#', '-', '|', '>']);
+    (!is_key && depth(line) == depth(next)).then(|| above + depth(line)..above + line.len())
 }
 
 /// The word at a place, so that there is something to underline.

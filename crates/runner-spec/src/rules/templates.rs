@@ -86,6 +86,10 @@ fn secret_exists(
 }
 
 fn setting_exists(context: &mut Context<'_>, reference: &Reference, path: &FieldPath, text: &str) {
+    if text.replace(' ', "").contains("|default(") {
+        // The template itself says what to do without the setting.
+        return;
+    }
     let config = context.node(&provider_path().key("config"));
     let mut node = config;
     for (depth, key) in reference.parts.iter().enumerate().skip(1) {
@@ -112,7 +116,7 @@ fn setting_exists(context: &mut Context<'_>, reference: &Reference, path: &Field
                 None if keys.is_empty() => {
                     diagnostic.help(format!("add `{key}: …` to `provider.config`"))
                 }
-                None => diagnostic.help(format!("it has {}", one_of(keys))),
+                None => diagnostic.help(format!("known are {}", one_of(keys))),
             };
             context.report(within(diagnostic, reference, text));
             return;

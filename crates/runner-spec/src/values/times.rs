@@ -26,6 +26,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadDuration> {
     if rest.is_empty() {
         return Err(bad("it is empty"));
     }
+    if rest == "0" {
+        // The one number that is the same in every unit.
+        return Ok(Duration::ZERO);
+    }
     let mut milliseconds = 0u64;
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
@@ -129,6 +133,7 @@ mod tests {
             ("1h 30m", 5_400_000),
             ("2w", 1_209_600_000),
             ("0s", 0),
+            ("0", 0),
         ] {
             assert_eq!(
                 parse_duration(text),
