@@ -87,7 +87,11 @@ pub fn load(document: &Source, overlays: &[Source], options: &Options) -> Loaded
 /// Any value of such a file may be a secret, so that the findings name places and repeat nothing of what stands there.
 pub fn read_value(source: &Source) -> Result<serde_json::Value, Vec<Diagnostic>> {
     let reading = read::read(source, 0);
-    let diagnostics: Vec<_> = reading.findings.into_iter().map(|finding| without_text(finding, source)).collect();
+    let diagnostics: Vec<_> = reading
+        .findings
+        .into_iter()
+        .map(|finding| without_text(finding, source))
+        .collect();
     match reading.root {
         Some(root) if !has_errors(&diagnostics) => Ok(root.to_json()),
         _ => Err(diagnostics),
@@ -95,11 +99,15 @@ pub fn read_value(source: &Source) -> Result<serde_json::Value, Vec<Diagnostic>>
 }
 
 fn without_text(finding: Finding, source: &Source) -> Diagnostic {
-    let Finding { mut diagnostic, span } = finding;
+    let Finding {
+        mut diagnostic,
+        span,
+    } = finding;
     let mut location = source.location(span.range());
     location.excerpt.clear();
     if diagnostic.code == Code::NumberOutOfRange {
-        "a number can't be represented: numbers are 64-bit integers or finite doubles".clone_into(&mut diagnostic.message);
+        "a number can't be represented: numbers are 64-bit integers or finite doubles"
+            .clone_into(&mut diagnostic.message);
     }
     diagnostic.located(Some(location))
 }

@@ -54,13 +54,15 @@ fn findings(code: Code, example: &str) -> Vec<Diagnostic> {
         "" => &[],
         other => panic!("{code}: where is `{other}`?"),
     };
-    let mut overlay = String::new();
-    for (depth, parent) in parents.iter().enumerate() {
-        overlay.push_str(&format!("{}{parent}:\n", "  ".repeat(depth)));
-    }
-    for line in snippet.lines() {
-        overlay.push_str(&format!("{}{line}\n", "  ".repeat(parents.len())));
-    }
+    let holders = parents.iter().map(|parent| format!("{parent}:"));
+    let lines = snippet.lines().map(str::to_owned);
+    let indented = holders
+        .enumerate()
+        .chain(lines.map(|line| (parents.len(), line)));
+    let overlay: Vec<String> = indented
+        .map(|(depth, line)| format!("{}{line}\n", "  ".repeat(depth)))
+        .collect();
+    let overlay = overlay.concat();
     let sources = (
         Source::new("document", DOCUMENT),
         Source::new("example", &overlay),
@@ -89,10 +91,8 @@ fn wrong_examples_are_wrong_and_right_ones_are_right() {
             continue;
         };
         let lines = |found: &[Diagnostic]| {
-            found
-                .iter()
-                .map(|found| format!("\n    {found}"))
-                .collect::<String>()
+            let lines: Vec<String> = found.iter().map(|found| format!("\n    {found}")).collect();
+            lines.concat()
         };
         let found = findings(code, &wrong);
         if !found.iter().any(|diagnostic| diagnostic.code == code) {
