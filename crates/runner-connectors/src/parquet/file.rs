@@ -25,7 +25,7 @@ const ROW_GROUP_ROWS: usize = 1 << 20;
 const DEFAULT_ROW_GROUP_BYTES: usize = 32 << 20;
 /// Batches smaller than this are put together before they are encoded.
 const SMALL_BATCH_ROWS: usize = 2048;
-const CREATED_BY: &str = concat!("ingestion-runner ", env!("CARGO_PKG_VERSION"));
+pub(super) const CREATED_BY: &str = concat!("ingestion-runner ", env!("CARGO_PKG_VERSION"));
 
 /// How files are written.
 #[derive(Clone, Debug)]

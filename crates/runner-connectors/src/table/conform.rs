@@ -63,6 +63,31 @@ impl Conform {
         })
     }
 
+    /// The same without a load: what `from` lacks is null, so every column of the result is nullable.
+    pub fn reading(from: &[ColumnField], to: &[ColumnField]) -> Self {
+        let steps = to
+            .iter()
+            .map(|column| {
+                from.iter()
+                    .position(|given| given.name == column.name)
+                    .map_or(Step::Null, |index| Step::Take(index, from[index].clone()))
+            })
+            .collect();
+        let columns: Vec<ColumnField> = to
+            .iter()
+            .map(|column| ColumnField {
+                nullable: true,
+                ..column.clone()
+            })
+            .collect();
+        Self {
+            schema: arrow_schema(&columns),
+            columns,
+            steps,
+            is_identity: false,
+        }
+    }
+
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -115,6 +140,19 @@ impl Conform {
             },
         )
     }
+}
+
+/// Columns of the rows that a writer leaves: those it was told of, and the load's own where the table has them.
+pub fn written_columns(load: &LoadContext, columns: &[ColumnField]) -> Vec<ColumnField> {
+    let mut written = columns.to_vec();
+    for name in [LOAD_ID_COLUMN, SEQ_COLUMN] {
+        let is_missing = columns.iter().all(|column| column.name != name);
+        let own = load.columns.iter().find(|column| column.name == name);
+        if let (true, Some(own)) = (is_missing, own) {
+            written.push(own.clone());
+        }
+    }
+    written
 }
 
 /// The load's number as the column holds it.
