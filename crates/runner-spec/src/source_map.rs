@@ -129,7 +129,7 @@ impl SourceMap {
         let span = found.node.span;
         match &found.node.value {
             Value::List(_) | Value::Object(_) => {
-                found.key.unwrap_or_else(|| self.first_line(found.node))
+                found.key.unwrap_or_else(|| self.first_entry(found.node))
             }
             Value::Null if span.start == span.end => found.key.unwrap_or(span),
             Value::Null | Value::Boolean(_) | Value::Number(_) | Value::Text(_) => {
@@ -138,15 +138,36 @@ impl SourceMap {
         }
     }
 
-    fn first_line(&self, node: &Node) -> Span {
-        let mut span = node.span;
-        if let Some(source) = self.sources.get(span.source as usize) {
-            let text = source.text.get(span.range()).unwrap_or_default();
-            let line = text.lines().next().unwrap_or_default().trim_end();
-            let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
-            span.end = span.start.saturating_add(length);
+    /// The first key of an object with its value, as far as both stand on one line.
+    fn first_entry(&self, node: &Node) -> Span {
+        let Some(entry) = node.as_object().and_then(<[Entry]>::first) else {
+            return self.first_line(node);
+        };
+        let value = entry.value.span;
+        let mut span = entry.key_span;
+        if span.source == value.source && span.end <= value.start {
+            span.end = value.end.max(span.end);
+            span.end = self.line_end(span);
         }
         span
+    }
+
+    fn first_line(&self, node: &Node) -> Span {
+        Span {
+            end: self.line_end(node.span),
+            ..node.span
+        }
+    }
+
+    /// Where a place ends, or its first line if it has several.
+    fn line_end(&self, span: Span) -> u32 {
+        let source = self.sources.get(span.source as usize);
+        let text = source
+            .and_then(|source| source.text.get(span.range()))
+            .unwrap_or_default();
+        let line = text.lines().next().unwrap_or_default().trim_end();
+        span.start
+            .saturating_add(u32::try_from(line.len()).unwrap_or(u32::MAX))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::Code;
 use crate::diagnostic::Diagnostic;
-use crate::fields::{Real, Text, Whole};
+use crate::fields::{COUNT, Real, Text, Whole};
 use crate::path::FieldPath;
 use crate::tree::{Node, Value};
 use crate::values;
@@ -95,7 +95,7 @@ impl<'tree> Checker<'tree> {
         };
         if value < i128::from(whole.minimum) || value > i128::from(whole.maximum) {
             let allowed = match whole.maximum {
-                i64::MAX => format!("at least {}", whole.minimum),
+                COUNT.. => format!("at least {}", whole.minimum),
                 maximum => format!("from {} to {maximum}", whole.minimum),
             };
             let message = format!("`{name}` is {value}, and must be {allowed}");

@@ -297,7 +297,8 @@ const fn choices(values: &'static [(&'static str, &'static str)]) -> Choices {
     }
 }
 
-const COUNT: i64 = u32::MAX as i64;
+/// The most that a count can be; nobody means a limit by it.
+pub(crate) const COUNT: i64 = u32::MAX as i64;
 
 #[cfg(test)]
 mod tests {

@@ -46,6 +46,11 @@ pub(super) fn yaml_error(
         }
     }
     let found = explain(info, &text[at..]);
+    if found.code == Code::TabIndentation
+        && let Some(tab) = tab_indentation(text, start)
+    {
+        return (diagnostic(&TAB, info, path), tab..tab + 1);
+    }
     (diagnostic(found, info, path), visible(text, at))
 }
 
@@ -221,6 +226,19 @@ fn explain(info: &str, rest: &str) -> &'static Explanation {
     } else {
         &OTHER
     }
+}
+
+/// The first tab from a line on that stands before the content of a line.
+fn tab_indentation(text: &str, start: usize) -> Option<usize> {
+    let mut at = start;
+    for line in text[start..].split_inclusive('\n') {
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(tab) = line[..indentation].find('\t') {
+            return Some(at + tab);
+        }
+        at += line.len();
+    }
+    None
 }
 
 /// The line before another, where it is as deep as that one and has no colon.

@@ -84,6 +84,7 @@ impl Reader<'_> {
             Event::Alias(anchor) => self.alias(anchor, marks)?,
             Event::Scalar(text, style, anchor, tag) => {
                 let span = self.node_span(marks, anchor, tag.is_some());
+                let span = self.without_comment(span, style);
                 self.refuse_tag(tag.as_deref(), marks);
                 self.scalar(&text, style, anchor, span);
             }
@@ -264,12 +265,44 @@ impl Reader<'_> {
         self.builder.span(range)
     }
 
+    /// The parser's place of a quoted text reaches over the blanks and the comment behind it.
+    fn without_comment(&self, span: Span, style: ScalarStyle) -> Span {
+        let range = span.range();
+        let written = self.text.get(range.clone()).unwrap_or_default();
+        let length = match style {
+            ScalarStyle::SingleQuoted => closing_quote(written, '\''),
+            ScalarStyle::DoubleQuoted => closing_quote(written, '"'),
+            ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => None,
+        };
+        match length {
+            Some(length) => self.builder.span(range.start..range.start + length),
+            None => span,
+        }
+    }
+
     /// Block collections end where the next thing begins; their last line is what counts.
     fn trimmed_end(&self, end: usize) -> usize {
         self.text
             .get(..end)
             .map_or(end, |before| before.trim_end().len())
     }
+}
+
+/// The length of a text in quotes, both of them included.
+fn closing_quote(written: &str, quote: char) -> Option<usize> {
+    let mut characters = written.char_indices().skip(1).peekable();
+    while let Some((at, character)) = characters.next() {
+        if character == '\\' && quote == '"' {
+            characters.next();
+        } else if character == quote {
+            let is_escaped =
+                quote == '\'' && characters.next_if(|(_, next)| *next == quote).is_some();
+            if !is_escaped {
+                return Some(at + 1);
+            }
+        }
+    }
+    None
 }
 
 fn quoted(text: &str, style: Style) -> Value {

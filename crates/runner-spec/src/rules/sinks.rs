@@ -28,7 +28,10 @@ pub(super) fn run(context: &mut Context<'_>) {
         destination(context, sink, &path);
         for (field, kind) in OWN_FIELDS {
             if kind != sink.kind && context.is_written(&path.key(field)) {
-                let message = format!("`{field}` has no effect in a {} sink", name(sink.kind));
+                let message = format!(
+                    "`{field}` has no effect in a sink of type `{}`",
+                    name(sink.kind)
+                );
                 context.report(
                     Diagnostic::warning(Code::FieldWithoutEffect, path.key(field), message)
                         .at_key()
@@ -85,7 +88,7 @@ fn destination(context: &mut Context<'_>, sink: &Sink, path: &FieldPath) {
             | SinkKind::Elasticsearch => "daily_prices",
         };
         let message = format!(
-            "a {} sink has no `{field}`, and rows need a place to go",
+            "this {} sink has no `{field}`, and rows need a place to go",
             name(sink.kind)
         );
         context.report(

@@ -68,7 +68,7 @@ fn check_scheme(context: &mut Context<'_>, base_url: &str, path: FieldPath) {
     }
     if is_local_path(base_url) {
         if !matches!(kind, ProviderType::FileFtp | ProviderType::S3) {
-            let message = format!("`{base_url}` is a path, and this kind of source has an address");
+            let message = format!("`{base_url}` is no URL: it has no scheme");
             context.report(Diagnostic::error(Code::BadUrl, path, message).help(format!(
                 "write it in full, as in `https://{}`",
                 base_url.trim_start_matches('/')

@@ -20,7 +20,7 @@ pub(super) fn run(context: &mut Context<'_>) {
             if context.is_written(&path.key(*field)) {
                 continue;
             }
-            let message = format!("a {} transform has no `{field}`", name(transform.kind));
+            let message = format!("this {} transform has no `{field}`", name(transform.kind));
             context.report(
                 Diagnostic::error(Code::MissingField, path.key(*field), message)
                     .help(format!("add `{field}: …`")),
