@@ -7,6 +7,7 @@ use runner_core::{Clock, Error, ErrorKind, FeedId, Result, TenantId};
 use runner_plan::Plan;
 use runner_plan::model::{LoadPlan, Target as TargetPlan};
 
+use crate::iceberg::IcebergTarget;
 use crate::parquet::ParquetTarget;
 use crate::resolve::Resolver;
 use crate::secrets::RunSecrets;
@@ -52,7 +53,7 @@ fn missing(kind: &str) -> Error {
 pub async fn build(load: &LoadPlan, context: &TargetContext) -> Result<Arc<dyn Target>> {
     Ok(match &load.target {
         TargetPlan::Parquet { .. } => Arc::new(ParquetTarget::open(load, context).await?),
-        TargetPlan::Iceberg { .. } => return Err(missing("Iceberg")),
+        TargetPlan::Iceberg { .. } => Arc::new(IcebergTarget::open(load, context).await?),
         TargetPlan::Postgres { .. } => return Err(missing("PostgreSQL")),
     })
 }

@@ -124,6 +124,18 @@ impl ResolvedSettings {
         )
     }
 
+    /// These settings, and others in place of those of the same name (credentials that a catalog hands out).
+    #[must_use]
+    pub fn with(&self, others: &BTreeMap<String, Secret>) -> Self {
+        let mut settings = self.0.clone();
+        settings.extend(
+            others
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        Self(settings)
+    }
+
     /// The first of these names that is set and not empty.
     pub fn get(&self, names: &[&str]) -> Option<&Secret> {
         names

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeBinaryBuilder, ListArray, RecordBatch, StructArray,
-    new_null_array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array,
+    FixedSizeBinaryBuilder, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use iceberg::arrow::schema_to_arrow_schema;
+use iceberg::spec::{Datum, PrimitiveLiteral};
+use runner_plan::model::ColumnType;
 use uuid::Uuid;
 
 use super::error::{IcebergError, Result};
@@ -68,6 +71,7 @@ fn conform_array(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, Arr
     }
     match (array.data_type(), data_type) {
         (DataType::Utf8, DataType::FixedSizeBinary(UUID_BYTES)) => uuids(array),
+        (DataType::FixedSizeBinary(UUID_BYTES), DataType::Utf8) => Ok(uuid_texts(array)),
         (DataType::List(_), DataType::List(item)) => {
             let list = array.as_list::<i32>();
             let values = conform_array(list.values(), item.data_type())?;
@@ -106,6 +110,54 @@ fn conform_array(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, Arr
     }
 }
 
+/// A bound of a column as an array of one value in the type that batches have; none where the two don't go together.
+pub(super) fn datum_array(datum: &Datum, column_type: &ColumnType) -> Option<ArrayRef> {
+    use PrimitiveLiteral as Value;
+    let array: ArrayRef = match (datum.literal(), column_type) {
+        (Value::Boolean(value), ColumnType::Boolean) => Arc::new(BooleanArray::from(vec![*value])),
+        (Value::Int(value), ColumnType::Integer) => {
+            Arc::new(Int64Array::from(vec![i64::from(*value)]))
+        }
+        (Value::Int(value), ColumnType::Date) => Arc::new(Date32Array::from(vec![*value])),
+        (Value::Long(value), ColumnType::Integer) => Arc::new(Int64Array::from(vec![*value])),
+        (Value::Long(value), ColumnType::Time) => {
+            Arc::new(Time64MicrosecondArray::from(vec![*value]))
+        }
+        (Value::Long(value), ColumnType::Timestamp) => {
+            Arc::new(TimestampMicrosecondArray::from(vec![*value]).with_timezone("UTC"))
+        }
+        (Value::String(value), ColumnType::String | ColumnType::Json | ColumnType::Uuid) => {
+            Arc::new(StringArray::from(vec![value.as_str()]))
+        }
+        (Value::UInt128(value), ColumnType::Uuid) => {
+            Arc::new(StringArray::from(vec![Uuid::from_u128(*value).to_string()]))
+        }
+        (Value::Binary(value), ColumnType::Binary) => {
+            Arc::new(BinaryArray::from(vec![value.as_slice()]))
+        }
+        (Value::Int128(value), ColumnType::Decimal { precision, scale }) => Arc::new(
+            Decimal128Array::from(vec![*value])
+                .with_precision_and_scale(*precision, *scale)
+                .ok()?,
+        ),
+        _ => return None,
+    };
+    Some(array)
+}
+
+fn uuid_texts(array: &ArrayRef) -> ArrayRef {
+    let texts: StringArray = array
+        .as_fixed_size_binary()
+        .iter()
+        .map(|bytes| {
+            bytes
+                .and_then(|bytes| Uuid::from_slice(bytes).ok())
+                .map(|uuid| uuid.to_string())
+        })
+        .collect();
+    Arc::new(texts)
+}
+
 fn uuids(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let texts = array.as_string::<i32>();
     let mut builder = FixedSizeBinaryBuilder::with_capacity(texts.len(), UUID_BYTES);
@@ -124,8 +176,6 @@ fn uuids(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringArray};
-
     use super::*;
 
     #[test]

@@ -2,6 +2,8 @@
 
 use runner_core::{Blame, Error, ErrorKind, Retry};
 
+use crate::storage::StorageError;
+
 pub(super) type Result<T, E = IcebergError> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
@@ -11,12 +13,6 @@ pub(super) enum IcebergError {
         doing: String,
         #[source]
         source: Box<iceberg::Error>,
-    },
-    #[error("failed to {doing}")]
-    Storage {
-        doing: String,
-        #[source]
-        source: Box<object_store::Error>,
     },
     #[error("failed to {doing}")]
     Parquet {
@@ -73,18 +69,16 @@ pub(super) enum IcebergError {
     Shared(#[from] Error),
 }
 
+impl From<StorageError> for IcebergError {
+    fn from(error: StorageError) -> Self {
+        Self::Shared(error.into_sink())
+    }
+}
+
 impl IcebergError {
     pub(super) fn metadata(doing: impl Into<String>) -> impl FnOnce(iceberg::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Metadata {
-            doing,
-            source: Box::new(source),
-        }
-    }
-
-    pub(super) fn storage(doing: impl Into<String>) -> impl FnOnce(object_store::Error) -> Self {
-        let doing = doing.into();
-        move |source| Self::Storage {
             doing,
             source: Box::new(source),
         }
@@ -176,7 +170,6 @@ impl From<IcebergError> for Error {
             IcebergError::Unreachable { source, .. } => {
                 Self::new(ErrorKind::Sink, message).with_source(source)
             }
-            IcebergError::Storage { source, .. } => storage(*source, message),
             IcebergError::Sqlite { source, .. } => {
                 Self::new(ErrorKind::Sink, message).with_source(source)
             }
@@ -203,19 +196,6 @@ fn refused(status: u16, message: String) -> Error {
         429 | 500.. => Error::new(ErrorKind::Sink, message),
         _ => Error::new(ErrorKind::Sink, message).with_retry(Retry::Never),
     }
-}
-
-fn storage(source: object_store::Error, message: String) -> Error {
-    use object_store::Error as Cause;
-    let error = match &source {
-        Cause::PermissionDenied { .. } => Error::new(ErrorKind::Forbidden, message),
-        Cause::Unauthenticated { .. } => Error::new(ErrorKind::Auth, message),
-        Cause::NotSupported { .. } | Cause::NotImplemented { .. } => {
-            Error::new(ErrorKind::Sink, message).with_retry(Retry::Never)
-        }
-        _ => Error::new(ErrorKind::Sink, message),
-    };
-    error.with_source(source)
 }
 
 fn metadata(source: iceberg::Error, message: String) -> Error {

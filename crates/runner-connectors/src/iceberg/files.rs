@@ -1,29 +1,20 @@
-//! The files of a table, by the absolute locations that its metadata names, over [`object_store`].
-//!
-//! It also lends them to the `iceberg` crate, whose manifests and readers ask for a [`FileIO`]: so one set of credentials,
-//! retries and timeouts serves every byte.
+//! The files of a table, by the absolute locations that its metadata names.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
-use iceberg::io::{
-    FileIO, FileIOBuilder, FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage,
-    StorageConfig, StorageFactory,
-};
+use iceberg::io::{FileIO, FileIOBuilder};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
-use serde::{Deserialize, Serialize};
+use object_store::{ObjectStore, ObjectStoreExt as _};
 
 use super::error::{IcebergError, Result};
+use super::file_io::SharedStorage;
+use crate::resolve::ResolvedSettings;
+use crate::storage::{Entry, Storage, StorageError};
 
-/// Opens the store of a root: `file://`, `s3://bucket`.
-pub(super) type OpenStore = Arc<dyn Fn(&str) -> Result<Arc<dyn ObjectStore>> + Send + Sync>;
+const FILE_SYSTEM: &str = "/";
 
 /// Reads and writes files by absolute location. Cheap to clone.
 #[derive(Clone)]
@@ -32,50 +23,57 @@ pub(super) struct TableFiles {
 }
 
 struct Shared {
-    open: OpenStore,
-    stores: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+    settings: ResolvedSettings,
+    /// The file system, buckets.
+    roots: Mutex<HashMap<String, Storage>>,
 }
 
 impl TableFiles {
-    pub(super) fn new(open: OpenStore) -> Self {
+    pub(super) fn new(settings: ResolvedSettings) -> Self {
         Self {
             shared: Arc::new(Shared {
-                open,
-                stores: Mutex::new(HashMap::new()),
+                settings,
+                roots: Mutex::new(HashMap::new()),
             }),
         }
+    }
+
+    pub(super) fn settings(&self) -> &ResolvedSettings {
+        &self.shared.settings
+    }
+
+    /// The folder at a location.
+    pub(super) fn folder(&self, location: &str) -> Result<Storage> {
+        let (root, key) = split_location(location)?;
+        Ok(self.root(root)?.child(key.trim_matches('/'))?)
     }
 
     /// The store that holds a location, and the path in it.
     pub(super) fn resolve(&self, location: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
         let (root, key) = split_location(location)?;
-        let path = Path::parse(key).map_err(|source| IcebergError::Storage {
-            doing: format!("understand the location `{location}`"),
-            source: Box::new(source.into()),
-        })?;
-        let mut stores = self
+        let storage = self.root(root)?;
+        let path = storage.path(key)?;
+        Ok((Arc::clone(storage.store()), path))
+    }
+
+    fn root(&self, root: String) -> Result<Storage> {
+        let mut roots = self
             .shared
-            .stores
+            .roots
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = stores.get(&root) {
-            return Ok((Arc::clone(store), path));
+        if let Some(storage) = roots.get(&root) {
+            return Ok(storage.clone());
         }
-        let store = (self.shared.open)(&root)?;
-        stores.insert(root, Arc::clone(&store));
-        Ok((store, path))
+        let storage = Storage::open(&root, &self.shared.settings)?;
+        roots.insert(root, storage.clone());
+        Ok(storage)
     }
 
     pub(super) async fn read(&self, location: &str) -> Result<Bytes> {
         let (store, path) = self.resolve(location)?;
-        let doing = || IcebergError::storage(format!("read `{location}`"));
-        store
-            .get(&path)
-            .await
-            .map_err(doing())?
-            .bytes()
-            .await
-            .map_err(doing())
+        let read = async { store.get(&path).await?.bytes().await };
+        Ok(read.await.map_err(failed("read", location))?)
     }
 
     pub(super) async fn write(&self, location: &str, content: Bytes) -> Result<()> {
@@ -83,8 +81,8 @@ impl TableFiles {
         store
             .put(&path, content.into())
             .await
-            .map(|_| ())
-            .map_err(IcebergError::storage(format!("write `{location}`")))
+            .map_err(failed("write", location))?;
+        Ok(())
     }
 
     /// A file that isn't there is fine.
@@ -92,33 +90,23 @@ impl TableFiles {
         let (store, path) = self.resolve(location)?;
         match store.delete(&path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(IcebergError::storage(format!("delete `{location}`"))(error)),
+            Err(error) => Err(failed("delete", location)(error).into()),
         }
     }
 
     /// Every file below a folder, under its absolute location.
-    pub(super) async fn list(&self, folder: &str) -> Result<Vec<(String, ObjectMeta)>> {
-        let (store, path) = self.resolve(folder)?;
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<(String, Entry)>> {
+        let entries = self.folder(folder)?.list("").await?;
         let folder = folder.trim_end_matches('/');
-        let prefix = format!("{path}/");
-        store
-            .list(Some(&path))
-            .map_ok(|object| {
-                let name = object.location.as_ref();
-                let location = format!("{folder}/{}", name.strip_prefix(&prefix).unwrap_or(name));
-                (location, object)
-            })
-            .try_collect()
-            .await
-            .map_err(IcebergError::storage(format!("list `{folder}`")))
+        Ok(entries
+            .into_iter()
+            .map(|entry| (format!("{folder}/{}", entry.path), entry))
+            .collect())
     }
 
     /// The same files for the `iceberg` crate.
     pub(super) fn file_io(&self) -> FileIO {
-        FileIOBuilder::new(Arc::new(SharedStorage {
-            files: Some(self.clone()),
-        }))
-        .build()
+        FileIOBuilder::new(Arc::new(SharedStorage::new(self.clone()))).build()
     }
 }
 
@@ -128,14 +116,26 @@ impl fmt::Debug for TableFiles {
     }
 }
 
+fn failed(
+    operation: &'static str,
+    location: &str,
+) -> impl FnOnce(object_store::Error) -> StorageError {
+    let location = location.to_owned();
+    move |source| StorageError::Failed {
+        operation,
+        location,
+        source,
+    }
+}
+
 /// Root of the store, and the key in it, exactly as written: keys are not decoded.
 fn split_location(location: &str) -> Result<(String, &str)> {
     if location.starts_with('/') {
-        return Ok(("file://".to_owned(), location));
+        return Ok((FILE_SYSTEM.to_owned(), location));
     }
     // Hadoop writes `file:/path`, others `file:///path`.
     if let Some(rest) = location.strip_prefix("file:") {
-        return Ok(("file://".to_owned(), rest.trim_start_matches('/')));
+        return Ok((FILE_SYSTEM.to_owned(), rest.trim_start_matches('/')));
     }
     let unknown = || {
         IcebergError::unsupported(
@@ -151,145 +151,6 @@ fn split_location(location: &str) -> Result<(String, &str)> {
         other => other,
     };
     Ok((format!("{scheme}://{bucket}"), key))
-}
-
-/// [`TableFiles`] as the `iceberg` crate wants them. That crate can send its storages to other processes as JSON; this one
-/// stays where its credentials are, and says so if it is ever sent.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct SharedStorage {
-    #[serde(skip)]
-    files: Option<TableFiles>,
-}
-
-impl SharedStorage {
-    fn files(&self) -> iceberg::Result<&TableFiles> {
-        self.files.as_ref().ok_or_else(|| {
-            iceberg::Error::new(
-                iceberg::ErrorKind::FeatureUnsupported,
-                "a storage that was sent to another process has no credentials",
-            )
-        })
-    }
-}
-
-#[typetag::serde(name = "IngestionRunnerStorage")]
-impl StorageFactory for SharedStorage {
-    fn build(&self, _config: &StorageConfig) -> iceberg::Result<Arc<dyn Storage>> {
-        Ok(Arc::new(self.clone()))
-    }
-}
-
-#[async_trait]
-#[typetag::serde(name = "IngestionRunnerStorage")]
-impl Storage for SharedStorage {
-    async fn exists(&self, path: &str) -> iceberg::Result<bool> {
-        let (store, key) = self.files()?.resolve(path).map_err(foreign)?;
-        match store.head(&key).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(foreign(error)),
-        }
-    }
-
-    async fn metadata(&self, path: &str) -> iceberg::Result<FileMetadata> {
-        let (store, key) = self.files()?.resolve(path).map_err(foreign)?;
-        let object = store.head(&key).await.map_err(foreign)?;
-        Ok(FileMetadata { size: object.size })
-    }
-
-    async fn read(&self, path: &str) -> iceberg::Result<Bytes> {
-        self.files()?.read(path).await.map_err(foreign)
-    }
-
-    async fn reader(&self, path: &str) -> iceberg::Result<Box<dyn FileRead>> {
-        let (store, path) = self.files()?.resolve(path).map_err(foreign)?;
-        Ok(Box::new(SharedRead { store, path }))
-    }
-
-    async fn write(&self, path: &str, content: Bytes) -> iceberg::Result<()> {
-        self.files()?.write(path, content).await.map_err(foreign)
-    }
-
-    async fn writer(&self, path: &str) -> iceberg::Result<Box<dyn FileWrite>> {
-        Ok(Box::new(SharedWrite {
-            files: self.files()?.clone(),
-            location: path.to_owned(),
-            pieces: Vec::new(),
-        }))
-    }
-
-    async fn delete(&self, path: &str) -> iceberg::Result<()> {
-        self.files()?.delete(path).await.map_err(foreign)
-    }
-
-    async fn delete_prefix(&self, path: &str) -> iceberg::Result<()> {
-        let files = self.files()?;
-        for (location, _) in files.list(path).await.map_err(foreign)? {
-            files.delete(&location).await.map_err(foreign)?;
-        }
-        Ok(())
-    }
-
-    async fn delete_stream(&self, mut paths: BoxStream<'static, String>) -> iceberg::Result<()> {
-        while let Some(path) = paths.next().await {
-            self.delete(&path).await?;
-        }
-        Ok(())
-    }
-
-    fn new_input(&self, path: &str) -> iceberg::Result<InputFile> {
-        Ok(InputFile::new(Arc::new(self.clone()), path.to_owned()))
-    }
-
-    fn new_output(&self, path: &str) -> iceberg::Result<OutputFile> {
-        Ok(OutputFile::new(Arc::new(self.clone()), path.to_owned()))
-    }
-}
-
-struct SharedRead {
-    store: Arc<dyn ObjectStore>,
-    path: Path,
-}
-
-#[async_trait]
-impl FileRead for SharedRead {
-    async fn read(&self, range: Range<u64>) -> iceberg::Result<Bytes> {
-        self.store
-            .get_range(&self.path, range)
-            .await
-            .map_err(foreign)
-    }
-}
-
-/// Manifests and manifest lists are small: they are kept whole and written at once.
-struct SharedWrite {
-    files: TableFiles,
-    location: String,
-    pieces: Vec<Bytes>,
-}
-
-#[async_trait]
-impl FileWrite for SharedWrite {
-    async fn write(&mut self, piece: Bytes) -> iceberg::Result<()> {
-        self.pieces.push(piece);
-        Ok(())
-    }
-
-    async fn close(&mut self) -> iceberg::Result<()> {
-        let content = match self.pieces.len() {
-            1 => self.pieces.remove(0),
-            _ => std::mem::take(&mut self.pieces).concat().into(),
-        };
-        self.files
-            .write(&self.location, content)
-            .await
-            .map_err(foreign)
-    }
-}
-
-fn foreign(error: impl std::error::Error + Send + Sync + 'static) -> iceberg::Error {
-    iceberg::Error::new(iceberg::ErrorKind::Unexpected, "the table's storage failed")
-        .with_source(error)
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use iceberg::spec::{
     ManifestListWriter, ManifestWriter, ManifestWriterBuilder, PartitionSpec, SchemaRef, Snapshot,
     TableMetadata,
 };
-use uuid::Uuid;
 
 use super::error::{IcebergError, Result};
 use super::files::TableFiles;
@@ -104,7 +103,12 @@ pub(super) struct ManifestChange {
 }
 
 impl<'a> SnapshotManifests<'a> {
-    pub(super) fn new(files: &TableFiles, metadata: &'a TableMetadata, snapshot_id: i64) -> Self {
+    pub(super) fn new(
+        files: &TableFiles,
+        metadata: &'a TableMetadata,
+        snapshot_id: i64,
+        name: &str,
+    ) -> Self {
         let sequence_number = match metadata.format_version() {
             FormatVersion::V1 => 0,
             FormatVersion::V2 | FormatVersion::V3 => metadata.next_sequence_number(),
@@ -114,7 +118,7 @@ impl<'a> SnapshotManifests<'a> {
             metadata,
             snapshot_id,
             sequence_number,
-            name: format!("{}/metadata/uis-{}", metadata.location(), Uuid::new_v4()),
+            name: format!("{}/metadata/{name}", metadata.location()),
             written: Vec::new(),
         }
     }

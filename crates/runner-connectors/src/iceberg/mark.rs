@@ -2,7 +2,7 @@
 
 use iceberg::spec::TableMetadata;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use runner_core::{Fence, LoadContext, Written};
+use runner_core::{FeedId, Fence, LoadContext, Written};
 use serde::{Deserialize, Serialize};
 
 use super::data_file::MarkOf;
@@ -28,20 +28,24 @@ pub(super) enum Standing {
 }
 
 /// Name of the property: `uis.load.<tenant>.<feed>.<load>`.
-pub(super) fn key(load: &LoadContext) -> String {
+pub(super) fn key(feed: &FeedId, load: &str) -> String {
     let name = |text: &str| utf8_percent_encode(text, NAME).to_string();
     format!(
         "uis.load.{}.{}.{}",
-        name(load.feed.tenant.as_str()),
-        name(&load.feed.name),
-        name(&load.id.load)
+        name(feed.tenant.as_str()),
+        name(&feed.name),
+        name(load)
     )
+}
+
+pub(super) fn key_of(load: &LoadContext) -> String {
+    key(&load.feed, &load.id.load)
 }
 
 /// What a part keeps of the mark that its commit will set.
 pub(super) fn of(load: &LoadContext) -> MarkOf {
     MarkOf {
-        key: key(load),
+        key: key_of(load),
         seq: load.seq.0,
         load_id: load.id.to_string(),
     }
@@ -65,7 +69,7 @@ pub(super) fn standing(
     load: &LoadContext,
     fence: &Fence,
 ) -> Result<Standing> {
-    let Some(mark) = read(metadata, &key(load))? else {
+    let Some(mark) = read(metadata, &key_of(load))? else {
         return Ok(Standing::Due);
     };
     if mark.load_id == load.id.to_string() {

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use iceberg::Runtime;
 use iceberg::arrow::ArrowReaderBuilder;
 use iceberg::scan::{FileScanTask, FileScanTaskDeleteFile};
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntryRef, ManifestFile,
-    NameMapping, PartitionSpecRef, Struct, TableMetadata,
+    DataContentType, DataFileFormat, Datum, ManifestContentType, ManifestEntry, ManifestEntryRef,
+    ManifestFile, NameMapping, PartitionSpecRef, Struct, TableMetadata,
 };
 
-use arrow::array::RecordBatch;
+use runner_plan::model::ColumnField;
 
 use super::error::{IcebergError, Result};
 use super::files::TableFiles;
@@ -24,24 +25,41 @@ const BATCH_ROWS: usize = 8192;
 
 const NAME_MAPPING: &str = "schema.name-mapping.default";
 
-/// A data file of the current snapshot.
+/// A data file of a snapshot, with as much of its manifest entry as is needed: a table may have a great many.
 #[derive(Clone, Debug)]
 pub(super) struct LiveFile {
-    entry: ManifestEntryRef,
+    pub location: String,
+    pub rows: u64,
+    pub bytes: u64,
     pub spec_id: i32,
+    pub partition: Struct,
+    sequence_number: i64,
+    format: DataFileFormat,
+    /// Least and greatest value of the columns that were asked for.
+    pub bounds: Vec<(Option<Datum>, Option<Datum>)>,
 }
 
 impl LiveFile {
-    pub(super) fn file(&self) -> &DataFile {
-        self.entry.data_file()
-    }
-
-    pub(super) fn location(&self) -> &str {
-        self.entry.file_path()
-    }
-
-    pub(super) fn sequence_number(&self) -> i64 {
-        self.entry.sequence_number().unwrap_or(0)
+    fn new(entry: &ManifestEntry, spec_id: i32, bounds_of: &[i32]) -> Self {
+        let file = entry.data_file();
+        Self {
+            location: entry.file_path().to_owned(),
+            rows: entry.record_count(),
+            bytes: entry.file_size_in_bytes(),
+            spec_id,
+            partition: file.partition().clone(),
+            sequence_number: entry.sequence_number().unwrap_or(0),
+            format: file.file_format(),
+            bounds: bounds_of
+                .iter()
+                .map(|id| {
+                    (
+                        file.lower_bounds().get(id).cloned(),
+                        file.upper_bounds().get(id).cloned(),
+                    )
+                })
+                .collect(),
+        }
     }
 }
 
@@ -94,10 +112,6 @@ impl Deletes {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.positions.is_empty() && self.equality.is_empty() && self.global_equality.is_empty()
-    }
-
     /// Locations of everything that applies to a file.
     pub(super) fn locations_for(&self, file: &LiveFile) -> Vec<String> {
         self.positions_for(file)
@@ -110,17 +124,17 @@ impl Deletes {
         &'a self,
         file: &'a LiveFile,
     ) -> impl Iterator<Item = &'a ManifestEntryRef> {
-        let key = (file.spec_id, file.file().partition().clone());
+        let key = (file.spec_id, file.partition.clone());
         self.positions
             .get(&key)
             .into_iter()
             .flatten()
-            .filter(|entry| entry.sequence_number().unwrap_or(0) >= file.sequence_number())
+            .filter(|entry| entry.sequence_number().unwrap_or(0) >= file.sequence_number)
             .filter(|entry| {
                 entry
                     .data_file()
                     .referenced_data_file()
-                    .is_none_or(|referenced| referenced == file.location())
+                    .is_none_or(|referenced| referenced == file.location)
             })
     }
 
@@ -128,13 +142,13 @@ impl Deletes {
         &'a self,
         file: &'a LiveFile,
     ) -> impl Iterator<Item = &'a ManifestEntryRef> {
-        let key = (file.spec_id, file.file().partition().clone());
+        let key = (file.spec_id, file.partition.clone());
         self.equality
             .get(&key)
             .into_iter()
             .flatten()
             .chain(&self.global_equality)
-            .filter(|entry| entry.sequence_number().unwrap_or(0) > file.sequence_number())
+            .filter(|entry| entry.sequence_number().unwrap_or(0) > file.sequence_number)
     }
 }
 
@@ -174,43 +188,25 @@ impl TableScan {
 
     /// The columns with these ids, in this order and in the types of the table's current schema; a file that lacks one has nulls.
     pub(super) fn read(&self, file: &LiveFile, field_ids: &[i32]) -> Result<Batches> {
-        let data = file.file();
-        if data.file_format() != DataFileFormat::Parquet {
-            return Err(IcebergError::unsupported(
-                format!(
-                    "the file `{}` has rows that the load may replace, and is in the format {}",
-                    file.location(),
-                    data.file_format()
-                ),
-                "rewrite the table's data files as Parquet",
-            ));
-        }
-        if let Some(delete) = self.deletes.equality_for(file).next() {
-            return Err(IcebergError::unsupported(
-                format!(
-                    "the file `{}` has rows that the load may replace, and equality deletes of another writer (`{}`) apply to it",
-                    file.location(),
-                    delete.file_path()
-                ),
-                "compact the table (`rewrite_data_files`), so that its deletes are applied",
-            ));
-        }
+        self.check(file)?;
+        // Files written for the table have every column in them; those that it took over may leave a partition's out.
+        let is_taken_over = self.names.is_some();
         let task = FileScanTask::builder()
-            .with_file_size_in_bytes(data.file_size_in_bytes())
+            .with_file_size_in_bytes(file.bytes)
             .with_start(0)
             .with_length(0)
-            .with_record_count(Some(data.record_count()))
-            .with_data_file_path(file.location().to_owned())
+            .with_record_count(Some(file.rows))
+            .with_data_file_path(file.location.clone())
             .with_data_file_format(DataFileFormat::Parquet)
             .with_schema(Arc::clone(self.metadata.current_schema()))
             .with_project_field_ids(field_ids.to_vec())
             .with_deletes(self.delete_tasks(file))
-            .with_partition(Some(data.partition().clone()))
-            .with_partition_spec(self.spec(file.spec_id))
+            .with_partition(is_taken_over.then(|| file.partition.clone()))
+            .with_partition_spec(self.spec(file.spec_id).filter(|_| is_taken_over))
             .with_name_mapping(self.names.clone())
             .with_case_sensitive(true)
             .build();
-        let location = file.location().to_owned();
+        let location = file.location.clone();
         let doing = move || IcebergError::metadata(format!("read the data file `{location}`"));
         let scan = ArrowReaderBuilder::new(self.files.file_io(), Runtime::current())
             .with_batch_size(BATCH_ROWS)
@@ -222,6 +218,45 @@ impl TableScan {
             .stream()
             .map(move |batch| batch.map_err(doing()))
             .boxed())
+    }
+
+    /// Ids of columns of the table.
+    pub(super) fn field_ids(&self, columns: &[ColumnField]) -> Result<Vec<i32>> {
+        let schema = self.metadata.current_schema();
+        columns
+            .iter()
+            .map(|column| {
+                schema.field_id_by_name(&column.name).ok_or_else(|| {
+                    IcebergError::conflict(
+                        format!("the table has lost its column `{}`", column.name),
+                        "run the feed again",
+                    )
+                })
+            })
+            .collect()
+    }
+
+    fn check(&self, file: &LiveFile) -> Result<()> {
+        if file.format != DataFileFormat::Parquet {
+            return Err(IcebergError::unsupported(
+                format!(
+                    "the file `{}` may have rows that the load replaces, and is in the format {}",
+                    file.location, file.format
+                ),
+                "rewrite the table's data files as Parquet",
+            ));
+        }
+        if let Some(delete) = self.deletes.equality_for(file).next() {
+            return Err(IcebergError::unsupported(
+                format!(
+                    "the file `{}` may have rows that the load replaces, and equality deletes of another writer (`{}`) apply to it",
+                    file.location,
+                    delete.file_path()
+                ),
+                "compact the table (`rewrite_data_files`), so that its deletes are applied",
+            ));
+        }
+        Ok(())
     }
 
     fn delete_tasks(&self, file: &LiveFile) -> Vec<FileScanTaskDeleteFile> {
@@ -243,27 +278,25 @@ impl TableScan {
     }
 }
 
-/// The data files of these manifests that are there.
+/// The data files of these manifests that are there, with the bounds of these columns.
 pub(super) async fn live_files(
     files: &TableFiles,
     manifests: &[ManifestFile],
+    bounds_of: &[i32],
 ) -> Result<Vec<LiveFile>> {
-    let manifests: Vec<ManifestFile> = manifests
+    let io = files.file_io();
+    let mut live = Vec::new();
+    for file in manifests
         .iter()
         .filter(|manifest| manifest.content == ManifestContentType::Data)
-        .cloned()
-        .collect();
-    let mut live = Vec::new();
-    for (file, manifest) in manifests::read_all(&files.file_io(), &manifests).await? {
+    {
+        let manifest = manifests::read(&io, file).await?;
         live.extend(
             manifest
                 .entries()
                 .iter()
                 .filter(|entry| entry.is_alive())
-                .map(|entry| LiveFile {
-                    entry: Arc::clone(entry),
-                    spec_id: file.partition_spec_id,
-                }),
+                .map(|entry| LiveFile::new(entry, file.partition_spec_id, bounds_of)),
         );
     }
     Ok(live)

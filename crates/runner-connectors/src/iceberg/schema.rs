@@ -133,14 +133,6 @@ impl FieldIds {
         }
     }
 
-    /// Whether every field of these has the same id here.
-    pub(super) fn agrees_with(&self, other: &Self) -> bool {
-        other
-            .0
-            .iter()
-            .all(|(path, id)| self.0.get(path) == Some(id))
-    }
-
     fn forget_above(&mut self, last: i32) {
         self.0.retain(|_, id| *id <= last);
     }

@@ -13,6 +13,8 @@ use super::catalog::TableChange;
 use super::error::{IcebergError, Result};
 use super::files::TableFiles;
 use super::manifests::{AddedFile, ManifestChange, SnapshotManifests};
+use super::sweep::LOAD_ID;
+use super::writer::file_prefix;
 
 /// What a load changes of a table's files.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +45,8 @@ pub(super) async fn write(
     clock: &dyn Clock,
 ) -> Result<Option<NewSnapshot>> {
     let snapshot_id = new_id(metadata);
-    let mut manifests = SnapshotManifests::new(files, metadata, snapshot_id);
+    let mut manifests =
+        SnapshotManifests::new(files, metadata, snapshot_id, &file_prefix(load, "s"));
     let snapshot = build(&mut manifests, snapshot_id, current, change, load, clock).await;
     let written = manifests.written();
     let updates = match snapshot {
@@ -180,7 +183,7 @@ fn summary(
             "engine-version".to_owned(),
             env!("CARGO_PKG_VERSION").to_owned(),
         ),
-        ("uis.load-id".to_owned(), load.id.to_string()),
+        (LOAD_ID.to_owned(), load.id.to_string()),
         ("uis.feed".to_owned(), load.feed.to_string()),
     ]);
     let mut put = |name: &str, value: u64| {

@@ -19,6 +19,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 
 pub use error::StorageError;
 pub use local::DurableFiles;
+pub use s3::{AccessKeys, access_keys};
 pub use upload::{Digest, Upload};
 
 use crate::resolve::ResolvedSettings;

@@ -7,6 +7,8 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 
+use runner_core::Secret;
+
 use super::error::{StorageError, redact};
 use crate::resolve::ResolvedSettings;
 
@@ -35,6 +37,31 @@ const SESSION_TOKEN: &[&str] = &["session_token", "aws_session_token", "s3.sessi
 const PATH_STYLE: &[&str] = &["path_style", "s3.path-style-access"];
 const ALLOW_HTTP: &[&str] = &["allow_http"];
 const ANONYMOUS: &[&str] = &["anonymous", "skip_signature"];
+
+/// Keys that requests to AWS, and to what speaks its protocols, are signed with.
+#[derive(Clone, Debug)]
+pub struct AccessKeys {
+    pub access_key_id: String,
+    pub secret_access_key: Secret,
+    pub session_token: Option<Secret>,
+}
+
+/// The keys of the settings, else those of the environment.
+pub fn access_keys(settings: &ResolvedSettings) -> Option<AccessKeys> {
+    if let (Some(key), Some(secret)) = (settings.get(ACCESS_KEY), settings.get(SECRET_KEY)) {
+        return Some(AccessKeys {
+            access_key_id: key.expose().to_owned(),
+            secret_access_key: secret.clone(),
+            session_token: settings.get(SESSION_TOKEN).cloned(),
+        });
+    }
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Some(AccessKeys {
+        access_key_id: variable("AWS_ACCESS_KEY_ID")?,
+        secret_access_key: Secret::new(variable("AWS_SECRET_ACCESS_KEY")?),
+        session_token: variable("AWS_SESSION_TOKEN").map(Secret::new),
+    })
+}
 
 /// The store of a bucket, the prefix in it and the location to show.
 pub(super) fn open(

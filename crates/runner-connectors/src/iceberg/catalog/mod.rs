@@ -42,6 +42,8 @@ pub(super) struct NewTable {
     pub partition_spec: UnboundPartitionSpec,
     pub properties: HashMap<String, String>,
     pub format_version: FormatVersion,
+    /// Where its files are; the catalog's own choice if absent.
+    pub location: Option<String>,
 }
 
 /// A change of a table's metadata, and what has to hold for it.
@@ -67,6 +69,8 @@ pub(super) trait Catalog: Send + Sync + fmt::Debug {
     async fn load(&self, table: &TableName) -> Result<Option<LoadedTable>>;
     /// Creates the namespace where it is absent, and the table. None where the table exists by now.
     async fn create(&self, table: &TableName, new: NewTable) -> Result<Option<LoadedTable>>;
+    /// What the catalog would make of a new table, without making it; none where it doesn't say.
+    async fn stage(&self, table: &TableName, new: NewTable) -> Result<Option<LoadedTable>>;
     /// `base` is the table as it was loaded before the change was made.
     async fn commit(
         &self,

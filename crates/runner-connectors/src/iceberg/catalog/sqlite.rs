@@ -222,12 +222,14 @@ impl Catalog for SqliteCatalog {
 
     async fn create(&self, table: &TableName, new: NewTable) -> Result<Option<LoadedTable>> {
         let doing = || IcebergError::metadata(format!("create the table `{table}`"));
-        let location = format!(
-            "{}/{}/{}",
-            self.warehouse,
-            table.namespace.join("/"),
-            table.name
-        );
+        let location = new.location.unwrap_or_else(|| {
+            format!(
+                "{}/{}/{}",
+                self.warehouse,
+                table.namespace.join("/"),
+                table.name
+            )
+        });
         let metadata = TableMetadataBuilder::new(
             new.schema,
             new.partition_spec,
@@ -260,6 +262,10 @@ impl Catalog for SqliteCatalog {
             metadata_location: Some(location),
             storage: BTreeMap::new(),
         }))
+    }
+
+    async fn stage(&self, _table: &TableName, _new: NewTable) -> Result<Option<LoadedTable>> {
+        Ok(None)
     }
 
     async fn commit(

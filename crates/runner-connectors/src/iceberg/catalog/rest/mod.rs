@@ -188,6 +188,37 @@ impl RestCatalog {
         Ok(())
     }
 
+    async fn creation(
+        &self,
+        table: &TableName,
+        new: NewTable,
+        stage_create: bool,
+    ) -> Result<Question> {
+        let mut properties = new.properties;
+        let version = match new.format_version {
+            FormatVersion::V1 => "1",
+            FormatVersion::V2 => "2",
+            FormatVersion::V3 => "3",
+        };
+        properties.insert("format-version".to_owned(), version.to_owned());
+        let body = CreateTable {
+            name: &table.name,
+            location: new.location.as_deref(),
+            schema: &new.schema,
+            partition_spec: &new.partition_spec,
+            stage_create,
+            properties,
+        };
+        let path = self.namespace_path(&table.namespace).await?;
+        self.question(
+            Method::POST,
+            &format!("{path}/tables"),
+            Some(&body),
+            format!("create the table `{table}`"),
+        )
+        .await
+    }
+
     async fn loaded(&self, answer: &Answer, doing: &str) -> Result<LoadedTable> {
         let table: TableAnswer =
             serde_json::from_slice(&answer.body).map_err(IcebergError::json(doing))?;
@@ -233,29 +264,7 @@ impl Catalog for RestCatalog {
 
     async fn create(&self, table: &TableName, new: NewTable) -> Result<Option<LoadedTable>> {
         self.ensure_namespace(&table.namespace).await?;
-        let mut properties = new.properties;
-        let version = match new.format_version {
-            FormatVersion::V1 => "1",
-            FormatVersion::V2 => "2",
-            FormatVersion::V3 => "3",
-        };
-        properties.insert("format-version".to_owned(), version.to_owned());
-        let body = CreateTable {
-            name: &table.name,
-            schema: &new.schema,
-            partition_spec: &new.partition_spec,
-            stage_create: false,
-            properties,
-        };
-        let path = self.namespace_path(&table.namespace).await?;
-        let question = self
-            .question(
-                Method::POST,
-                &format!("{path}/tables"),
-                Some(&body),
-                format!("create the table `{table}`"),
-            )
-            .await?;
+        let question = self.creation(table, new, false).await?;
         let answer = self.client.ask(&question).await?;
         match answer.status {
             // Created by another, or by ourselves before an answer was lost: the caller loads it.
@@ -263,6 +272,16 @@ impl Catalog for RestCatalog {
             status if status.is_success() => self.loaded(&answer, &question.doing).await.map(Some),
             _ => Err(answer.refusal(&question.doing)),
         }
+    }
+
+    async fn stage(&self, table: &TableName, new: NewTable) -> Result<Option<LoadedTable>> {
+        let question = self.creation(table, new, true).await?;
+        let answer = self.client.ask(&question).await?;
+        if answer.status.is_success() {
+            return self.loaded(&answer, &question.doing).await.map(Some);
+        }
+        // Not every catalog stages, and none in a namespace that is absent.
+        Ok(None)
     }
 
     async fn commit(

@@ -1,0 +1,169 @@
+//! From the plan's words to a catalog and the files of its tables.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use iceberg::spec::FormatVersion;
+use runner_core::{Clock, Secret};
+use runner_plan::model::{Catalog as CatalogPlan, LoadPlan, Target};
+use runner_plan::template::Template;
+
+use super::catalog::{
+    Catalog, Credentials, RestCatalog, RestSettings, Signing, SqliteCatalog, TableName,
+};
+use super::error::{IcebergError, Result};
+use super::files::TableFiles;
+use crate::resolve::{ResolvedSettings, Resolver};
+use crate::storage::access_keys;
+
+/// Names of settings of a REST catalog that stand beside those of the storage.
+const TOKEN_URI: &[&str] = &["oauth2-server-uri"];
+const SCOPE: &[&str] = &["scope"];
+
+/// A table of a catalog, as the plan names it.
+pub(super) struct Connection {
+    pub catalog: Arc<dyn Catalog>,
+    pub name: TableName,
+    pub files: TableFiles,
+    /// Location under which tables are made whose place the catalog doesn't tell before they exist.
+    pub warehouse: Option<String>,
+    pub format_version: FormatVersion,
+    pub compression: String,
+}
+
+pub(super) async fn connect(
+    plan: &LoadPlan,
+    resolver: &Resolver,
+    clock: &Arc<dyn Clock>,
+) -> Result<Connection> {
+    let Target::Iceberg {
+        catalog,
+        namespace,
+        table,
+        storage,
+        format_version,
+        compression,
+    } = &plan.target
+    else {
+        return Err(IcebergError::Broken(format!(
+            "the load `{}` is not one of an Iceberg table",
+            plan.id
+        )));
+    };
+    let settings = resolver.settings(storage).await?;
+    let files = TableFiles::new(settings.clone());
+    let (catalog, warehouse): (Arc<dyn Catalog>, _) = match catalog {
+        CatalogPlan::Sqlite {
+            file,
+            name,
+            warehouse,
+        } => {
+            let warehouse = location(warehouse)?;
+            let catalog =
+                SqliteCatalog::new(PathBuf::from(file), name.clone(), &warehouse, files.clone());
+            (Arc::new(catalog), Some(warehouse))
+        }
+        CatalogPlan::Rest { uri, warehouse, .. } => {
+            let rest = RestSettings {
+                uri: uri.clone(),
+                warehouse: warehouse.clone(),
+                credentials: credentials(catalog, resolver, &settings).await?,
+            };
+            let catalog = RestCatalog::new(rest, Arc::clone(clock))?;
+            let warehouse = warehouse.clone().filter(|text| text.contains("://"));
+            (Arc::new(catalog), warehouse)
+        }
+    };
+    Ok(Connection {
+        catalog,
+        name: TableName {
+            namespace: namespace.clone(),
+            name: table.clone(),
+        },
+        files,
+        warehouse: warehouse.map(|text| text.trim_end_matches('/').to_owned()),
+        format_version: version(*format_version)?,
+        compression: compression.clone(),
+    })
+}
+
+fn version(number: u8) -> Result<FormatVersion> {
+    match number {
+        1 => Ok(FormatVersion::V1),
+        2 => Ok(FormatVersion::V2),
+        other => Err(IcebergError::config(
+            format!("Iceberg tables of format version {other} can't be written"),
+            "set format-version to 2",
+        )),
+    }
+}
+
+/// A path as a location that other programs understand wherever they run.
+fn location(warehouse: &str) -> Result<String> {
+    if warehouse.contains("://") {
+        return Ok(warehouse.to_owned());
+    }
+    let path = std::path::absolute(Path::new(warehouse)).map_err(|_error| {
+        IcebergError::config(
+            format!("`{warehouse}` is no folder for a warehouse"),
+            "name a folder, or a location such as `s3://bucket/prefix`",
+        )
+    })?;
+    Ok(format!("file://{}", path.display()))
+}
+
+async fn credentials(
+    catalog: &CatalogPlan,
+    resolver: &Resolver,
+    settings: &ResolvedSettings,
+) -> Result<Credentials> {
+    let CatalogPlan::Rest {
+        token,
+        credential,
+        signing,
+        headers,
+        ..
+    } = catalog
+    else {
+        return Ok(Credentials::default());
+    };
+    let text = |names| settings.get(names).map(|value| value.expose().to_owned());
+    let mut resolved = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        resolved.push((name.clone(), resolver.template(value).await?));
+    }
+    Ok(Credentials {
+        token: optional(token.as_ref(), resolver).await?,
+        credential: optional(credential.as_ref(), resolver).await?,
+        token_uri: text(TOKEN_URI),
+        scope: text(SCOPE),
+        signing: signing
+            .as_ref()
+            .map(|(region, service)| sign_with(region, service, settings))
+            .transpose()?,
+        headers: resolved,
+    })
+}
+
+async fn optional(template: Option<&Template>, resolver: &Resolver) -> Result<Option<Secret>> {
+    match template {
+        Some(template) => Ok(Some(resolver.template(template).await?)),
+        None => Ok(None),
+    }
+}
+
+fn sign_with(region: &str, service: &str, settings: &ResolvedSettings) -> Result<Signing> {
+    let keys = access_keys(settings).ok_or_else(|| {
+        IcebergError::config(
+            "the catalog's requests are to be signed, and there are no keys to sign them with",
+            "set `access_key_id` and `secret_access_key` at the connection, or in the AWS_* environment",
+        )
+    })?;
+    Ok(Signing {
+        region: region.to_owned(),
+        service: service.to_owned(),
+        access_key_id: keys.access_key_id,
+        secret_access_key: keys.secret_access_key,
+        session_token: keys.session_token,
+    })
+}
