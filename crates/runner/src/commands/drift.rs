@@ -1,0 +1,92 @@
+//! `drift`: how a source's schema changed, and accepting it.
+
+use std::fmt::Write as _;
+
+use runner_core::feed::DriftDecision;
+use runner_core::job::JobFilter;
+use runner_core::{Error, ErrorKind, Result};
+use serde_json::json;
+
+use super::state::find;
+use crate::arguments::DriftCommand;
+use crate::exit_code;
+use crate::settings::Settings;
+use crate::terminal::Terminal;
+use crate::wiring::{Store, operator};
+
+pub(crate) async fn drift(command: DriftCommand, settings: &Settings, terminal: Terminal) -> Result<u8> {
+    let store = Store::open(settings).await?;
+    match command {
+        DriftCommand::Show { feed, limit } => show(&store, settings, &feed, limit, terminal).await,
+        DriftCommand::Accept { feed, stream } => accept(&store, settings, &feed, stream.as_deref(), terminal).await,
+    }
+}
+
+async fn show(store: &Store, settings: &Settings, feed: &str, limit: u32, terminal: Terminal) -> Result<u8> {
+    let feed = find(store, settings, feed).await?;
+    let records = store.feeds().drift(&feed, limit).await?;
+    if terminal.json {
+        terminal.print_json(&json!({ "feed": feed, "drift": records }))?;
+        return Ok(exit_code::SUCCESS);
+    }
+    let mut text = String::new();
+    for record in &records {
+        let decision = serde_json::to_value(record.decision).unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{}  {}  {}  {}",
+            record.at.format("%Y-%m-%d %H:%M:%S"),
+            record.job,
+            record.stream,
+            decision.as_str().unwrap_or_default()
+        );
+        for change in &record.changes {
+            let kind = serde_json::to_value(change.kind).unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "    {:<8} {:<32} {} → {}",
+                kind.as_str().unwrap_or_default(),
+                change.field,
+                change.before.as_deref().unwrap_or("-"),
+                change.after.as_deref().unwrap_or("-")
+            );
+        }
+    }
+    terminal.print(if records.is_empty() { "no drift is recorded\n" } else { &text })?;
+    Ok(exit_code::SUCCESS)
+}
+
+/// Accepts what the feed's last blocked run observed.
+async fn accept(store: &Store, settings: &Settings, feed: &str, stream: Option<&str>, terminal: Terminal) -> Result<u8> {
+    const LOOKED_AT: u32 = 50;
+    let feed = find(store, settings, feed).await?;
+    let filter = JobFilter { feed: Some(feed.name.clone()), limit: LOOKED_AT, ..JobFilter::default() };
+    let jobs = store.jobs().list(&feed.tenant, &filter).await?;
+    let blocked = jobs.into_iter().find(|job| job.blocked_by.as_deref() == Some("drift")).ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, format!("no run of `{}` is blocked by drift", feed.name))
+    })?;
+    let records = store.feeds().drift(&feed, LOOKED_AT).await?;
+    let mut accepted = Vec::new();
+    for summary in store.jobs().summary(&feed.tenant, &blocked.id).await? {
+        let is_blocked = records.iter().any(|record| {
+            record.job == blocked.id && record.stream == summary.stream && record.decision == DriftDecision::Blocked
+        });
+        if is_blocked && stream.is_none_or(|stream| stream == summary.stream) {
+            store.feeds().accept_schema(&feed, &summary.stream, &summary.observed, &operator()).await?;
+            accepted.push(summary.stream);
+        }
+    }
+    if accepted.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "the blocked run has no drift in that stream"));
+    }
+    terminal.note(&format!(
+        "accepted the schema of {}; `ingestion-runner jobs resume {}` commits the rows that were read",
+        accepted.join(", "),
+        blocked.id
+    ));
+    if terminal.json {
+        terminal.print_json(&json!({ "accepted": accepted, "job_id": blocked.id }))?;
+    }
+    Ok(exit_code::SUCCESS)
+}
