@@ -1,0 +1,97 @@
+//! What a committer is told of a load, gathered from the job's checkpoints.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use runner_core::commit::{LoadContext, masked_columns, table_columns};
+use runner_core::job::{Claim, Job};
+use runner_core::part::Output;
+use runner_core::{LoadId, Part, Result};
+use runner_plan::LoadPlan;
+use runner_plan::model::{ColumnField, Input};
+use runner_spec::model::WriteMode;
+
+use crate::runner::Ports;
+
+/// A page of chain outcomes.
+const CHAINS_PER_PAGE: u32 = 1_000;
+
+pub(crate) fn input_name(input: &Input) -> &str {
+    match input {
+        Input::Stream(name) | Input::Transform(name) => name,
+    }
+}
+
+/// The parts of one load, in the order in which they were sealed.
+pub(crate) fn parts_of(load: &LoadPlan, parts: &[Part]) -> Vec<Part> {
+    parts.iter().filter(|part| part.output == Output::Load(load.id.clone())).cloned().collect()
+}
+
+pub(crate) async fn load_context(ports: &Ports, claim: &Claim, job: &Job, load: &LoadPlan) -> Result<LoadContext> {
+    let mut versions = BTreeMap::new();
+    let mut generations = BTreeMap::new();
+    let mut columns: Vec<ColumnField> = Vec::new();
+    for input in &load.inputs {
+        let name = input_name(input);
+        let masking = job.plan.stream(name).map(|stream| stream.masking.as_slice()).unwrap_or_default();
+        let mut last = None;
+        for schema in ports.checkpoints.schemas(claim, name).await? {
+            let rows = table_columns(load, &masked_columns(&schema.columns, masking));
+            last = Some(rows.clone());
+            versions.insert((name.to_owned(), schema.version), rows);
+        }
+        for column in last.into_iter().flatten() {
+            if columns.iter().all(|known| known.name != column.name) {
+                columns.push(column);
+            }
+        }
+        for (chain, generation) in ports.checkpoints.generations(claim, name).await? {
+            generations.insert((name.to_owned(), chain), generation);
+        }
+    }
+    if columns.is_empty() {
+        columns = table_columns(load, &load.contract);
+    }
+    Ok(LoadContext {
+        id: LoadId { job: job.id.clone(), load: load.id.clone() },
+        feed: job.feed.clone(),
+        seq: job.seq,
+        plan: load.clone(),
+        columns,
+        versions,
+        generations,
+        nominal_time: job.nominal_time,
+        oldest_unfinished: ports.jobs.oldest_unfinished(&job.feed).await?,
+        replace_bounds: replace_bounds(ports, claim, job, load).await?,
+        insert_only: false,
+    })
+}
+
+/// A windowed replace takes away what the read windows cover, and nothing else.
+async fn replace_bounds(ports: &Ports, claim: &Claim, job: &Job, load: &LoadPlan) -> Result<Vec<(String, String, String)>> {
+    if load.write_mode != WriteMode::Replace || load.replace_scope.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut bounds = BTreeSet::new();
+    for input in &load.inputs {
+        let name = input_name(input);
+        if job.plan.stream(name).is_none_or(|stream| stream.incremental.is_none()) {
+            continue;
+        }
+        let mut after = None;
+        loop {
+            let page = ports.checkpoints.chain_outcomes(claim, name, after.as_ref(), CHAINS_PER_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.chain.clone());
+            for cursor in page.into_iter().filter_map(|outcome| outcome.cursor) {
+                if let (Some(from), Some(to)) = (cursor.from, cursor.complete_to) {
+                    bounds.insert((from, to));
+                }
+            }
+        }
+    }
+    let scope = &load.replace_scope;
+    Ok(bounds
+        .into_iter()
+        .flat_map(|(from, to)| scope.iter().map(move |column| (column.clone(), from.clone(), to.clone())))
+        .collect())
+}

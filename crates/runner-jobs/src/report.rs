@@ -1,0 +1,83 @@
+//! The report of a job, from what the store has of it: the same for a run that was resumed ten times.
+
+use runner_core::checkpoint::Warning;
+use runner_core::job::{Claim, Job, JobState};
+use runner_core::report::{Report, ReportError, SinkReport, StreamReport};
+use runner_core::{Error, LoadId, Result};
+use runner_plan::LoadPlan;
+use runner_plan::model::{Input, Target};
+
+use crate::runner::Ports;
+
+/// Reports a job. `left` is why this attempt stopped, where the job's own record doesn't say.
+pub async fn report(ports: &Ports, claim: &Claim, job: &Job, left: Option<Error>) -> Result<Report> {
+    let mut streams = Vec::new();
+    let mut warnings: Vec<Warning> = Vec::new();
+    for summary in ports.jobs.summary(&claim.tenant, &job.id).await? {
+        warnings.extend(summary.warnings);
+        let totals = summary.totals;
+        let is_loaded = job.state == JobState::Completed && loads_of(job, &summary.stream).next().is_some();
+        streams.push(StreamReport {
+            name: summary.stream,
+            requests: totals.requests,
+            pages: totals.pages,
+            rows_read: totals.rows_read,
+            rows_loaded: if is_loaded { totals.rows_passed } else { 0 },
+            rows_quarantined: totals.rows_quarantined,
+            bytes_read: totals.bytes_read,
+        });
+    }
+    let error = match (&job.failure, left) {
+        (Some(failure), _) => {
+            Some(ReportError { kind: failure.kind, message: failure.message.clone(), help: failure.help.clone() })
+        }
+        (None, Some(error)) => {
+            Some(ReportError { kind: error.kind(), message: error.chain(), help: error.help().map(str::to_owned) })
+        }
+        (None, None) => None,
+    };
+    let seconds = job.ended_at.unwrap_or_else(|| ports.clock.now()) - job.started_at.unwrap_or(job.created_at);
+    Ok(Report {
+        success: job.state == JobState::Completed,
+        job_id: job.id.clone(),
+        spec_name: job.feed.name.clone(),
+        engine: engine_name(job),
+        status: job.state.as_str().to_owned(),
+        partial: job.partial,
+        error,
+        duration_seconds: seconds.as_seconds_f64(),
+        streams,
+        sinks: job.plan.loads.iter().filter_map(|load| sink(job, load)).collect(),
+        warnings,
+    })
+}
+
+fn sink(job: &Job, load: &LoadPlan) -> Option<SinkReport> {
+    let written = job.loads.iter().find(|state| state.load == load.id)?.written.as_ref()?;
+    let kind = match &load.target {
+        Target::Parquet { .. } => "parquet",
+        Target::Iceberg { .. } => "iceberg",
+        Target::Postgres { .. } => "postgres",
+    };
+    Some(SinkReport {
+        kind: kind.to_owned(),
+        table: load.table.clone(),
+        location: written.location.clone(),
+        rows: written.rows,
+        bytes: written.bytes,
+        load_id: LoadId { job: job.id.clone(), load: load.id.clone() }.to_string(),
+    })
+}
+
+fn loads_of<'a>(job: &'a Job, stream: &'a str) -> impl Iterator<Item = &'a LoadPlan> {
+    job.plan.loads.iter().filter(move |load| {
+        load.inputs.iter().any(|input| matches!(input, Input::Stream(name) if name == stream))
+    })
+}
+
+fn engine_name(job: &Job) -> String {
+    serde_json::to_value(job.plan.engine.engine)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
