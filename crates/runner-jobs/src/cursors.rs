@@ -12,7 +12,9 @@ pub fn moved(stream: &str, job: &JobId, outcomes: &[ChainOutcome]) -> Option<Cur
         if !outcome.end.is_some_and(ChainEnd::is_natural) {
             break;
         }
-        let Some(cursor) = &outcome.cursor else { continue };
+        let Some(cursor) = &outcome.cursor else {
+            continue;
+        };
         let (position, boundary) = match (&cursor.complete_to, &cursor.behind) {
             (Some(to), _) => (Some(to.clone()), Default::default()),
             (None, Some(behind)) => (Some(behind.clone()), Default::default()),
@@ -40,15 +42,28 @@ mod tests {
     use super::*;
 
     fn outcome(window: u32, end: Option<ChainEnd>, cursor: ChainCursor) -> ChainOutcome {
-        ChainOutcome { chain: ChainKey { window, ..ChainKey::default() }, end, cursor: Some(cursor) }
+        ChainOutcome {
+            chain: ChainKey {
+                window,
+                ..ChainKey::default()
+            },
+            end,
+            cursor: Some(cursor),
+        }
     }
 
     fn maximum(text: &str) -> ChainCursor {
-        ChainCursor { maximum: Some(text.to_owned()), ..ChainCursor::default() }
+        ChainCursor {
+            maximum: Some(text.to_owned()),
+            ..ChainCursor::default()
+        }
     }
 
     fn window(to: &str) -> ChainCursor {
-        ChainCursor { complete_to: Some(to.to_owned()), ..maximum("x") }
+        ChainCursor {
+            complete_to: Some(to.to_owned()),
+            ..maximum("x")
+        }
     }
 
     fn position(outcomes: &[ChainOutcome]) -> Option<String> {
@@ -57,21 +72,36 @@ mod tests {
 
     #[test]
     fn a_chain_that_was_cut_off_keeps_its_cursor() {
-        for end in [None, Some(ChainEnd::MaxPages), Some(ChainEnd::RowLimit), Some(ChainEnd::Skipped)] {
+        for end in [
+            None,
+            Some(ChainEnd::MaxPages),
+            Some(ChainEnd::RowLimit),
+            Some(ChainEnd::Skipped),
+        ] {
             assert_eq!(position(&[outcome(0, end, maximum("9"))]), None, "{end:?}");
         }
-        assert_eq!(position(&[outcome(0, Some(ChainEnd::Natural), maximum("9"))]), Some("9".to_owned()));
+        assert_eq!(
+            position(&[outcome(0, Some(ChainEnd::Natural), maximum("9"))]),
+            Some("9".to_owned())
+        );
     }
 
     #[test]
     fn empty_position() {
-        assert_eq!(position(&[outcome(0, Some(ChainEnd::Natural), ChainCursor::default())]), None);
+        assert_eq!(
+            position(&[outcome(0, Some(ChainEnd::Natural), ChainCursor::default())]),
+            None
+        );
     }
 
     #[test]
     fn windows_move_it_up_to_the_first_gap() {
         let read = Some(ChainEnd::Natural);
-        let outcomes = [outcome(0, read, window("b")), outcome(1, None, window("c")), outcome(2, read, window("d"))];
+        let outcomes = [
+            outcome(0, read, window("b")),
+            outcome(1, None, window("c")),
+            outcome(2, read, window("d")),
+        ];
         assert_eq!(position(&outcomes), Some("b".to_owned()));
         assert_eq!(position(&outcomes[1..]), None);
     }

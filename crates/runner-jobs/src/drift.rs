@@ -43,13 +43,22 @@ pub fn judge(
         };
     };
     let changes = changes(observed, accepted, needs);
-    let refused: Vec<_> = changes.iter().filter(|change| !accepts(mode, change)).cloned().collect();
+    let refused: Vec<_> = changes
+        .iter()
+        .filter(|change| !accepts(mode, change))
+        .cloned()
+        .collect();
     let decision = match (refused.is_empty(), blocks, mode) {
         (_, _, Compatibility::None) | (false, false, _) => DriftDecision::Recorded,
         (true, _, _) => DriftDecision::Accepted,
         (false, true, _) => DriftDecision::Blocked,
     };
-    Judgement { changes, decision, refused, accepted: union(accepted, observed) }
+    Judgement {
+        changes,
+        decision,
+        refused,
+        accepted: union(accepted, observed),
+    }
 }
 
 /// Fields of both, with every type that either has seen.
@@ -71,17 +80,31 @@ pub fn union(left: &Observed, right: &Observed) -> Observed {
 
 fn changes(observed: &Observed, accepted: &Observed, needs: Needs<'_>) -> Vec<DriftChange> {
     let mut changes = Vec::new();
-    for (name, field) in observed.fields.iter().filter(|(_, field)| !field.types.is_empty()) {
-        let known = accepted.fields.get(name).filter(|known| !known.types.is_empty());
+    for (name, field) in observed
+        .fields
+        .iter()
+        .filter(|(_, field)| !field.types.is_empty())
+    {
+        let known = accepted
+            .fields
+            .get(name)
+            .filter(|known| !known.types.is_empty());
         let Some(known) = known else {
             changes.push(change(name, DriftKind::Added, None, Some(field)));
             continue;
         };
-        let new: Vec<_> = field.types.iter().filter(|kind| !known.types.contains(kind)).collect();
+        let new: Vec<_> = field
+            .types
+            .iter()
+            .filter(|kind| !known.types.contains(kind))
+            .collect();
         if new.is_empty() {
             continue;
         }
-        let kind = if new.iter().all(|kind| known.types.iter().all(|known| is_wider(known, kind))) {
+        let kind = if new
+            .iter()
+            .all(|kind| known.types.iter().all(|known| is_wider(known, kind)))
+        {
             DriftKind::Widened
         } else {
             DriftKind::Changed
@@ -90,7 +113,10 @@ fn changes(observed: &Observed, accepted: &Observed, needs: Needs<'_>) -> Vec<Dr
     }
     if observed.rows >= needs.sample_size.max(1) {
         for name in needs.fields {
-            let is_there = observed.fields.get(name).is_some_and(|field| !field.types.is_empty());
+            let is_there = observed
+                .fields
+                .get(name)
+                .is_some_and(|field| !field.types.is_empty());
             if let (false, Some(known)) = (is_there, accepted.fields.get(name)) {
                 changes.push(change(name, DriftKind::Missing, Some(known), None));
             }
@@ -99,14 +125,30 @@ fn changes(observed: &Observed, accepted: &Observed, needs: Needs<'_>) -> Vec<Dr
     changes
 }
 
-fn change(field: &str, kind: DriftKind, before: Option<&ObservedField>, after: Option<&ObservedField>) -> DriftChange {
+fn change(
+    field: &str,
+    kind: DriftKind,
+    before: Option<&ObservedField>,
+    after: Option<&ObservedField>,
+) -> DriftChange {
     let types = |field: &ObservedField| field.types.join(" or ");
-    DriftChange { field: field.to_owned(), kind, before: before.map(types), after: after.map(types) }
+    DriftChange {
+        field: field.to_owned(),
+        kind,
+        before: before.map(types),
+        after: after.map(types),
+    }
 }
 
 /// Whether every value of the first type is one of the second, nothing lost.
 fn is_wider(from: &str, to: &str) -> bool {
-    matches!((from, to), ("integer", "number" | "decimal" | "string") | ("number" | "decimal" | "boolean", "string") | ("date", "date-time" | "string") | ("date-time", "string"))
+    matches!(
+        (from, to),
+        ("integer", "number" | "decimal" | "string")
+            | ("number" | "decimal" | "boolean", "string")
+            | ("date", "date-time" | "string")
+            | ("date-time", "string")
+    )
 }
 
 fn accepts(mode: Compatibility, change: &DriftChange) -> bool {
@@ -130,7 +172,14 @@ mod tests {
             .iter()
             .map(|(name, types)| {
                 let types = types.iter().map(|&kind| kind.to_owned()).collect();
-                ((*name).to_owned(), ObservedField { types, present: 1, nulls: 0 })
+                (
+                    (*name).to_owned(),
+                    ObservedField {
+                        types,
+                        present: 1,
+                        nulls: 0,
+                    },
+                )
             })
             .collect();
         Observed { fields, rows: 100 }
@@ -140,22 +189,48 @@ mod tests {
     fn second(mode: Compatibility, after: &[(&str, &[&str])]) -> (DriftDecision, Vec<String>) {
         let before = observed(&[("id", &["integer"]), ("name", &["string"])]);
         let needed = ["id".to_owned(), "name".to_owned()];
-        let needs = Needs { fields: &needed, sample_size: 10 };
+        let needs = Needs {
+            fields: &needed,
+            sample_size: 10,
+        };
         let judgement = judge(&observed(after), Some(&before), mode, true, needs);
-        (judgement.decision, judgement.changes.into_iter().map(|change| change.field).collect())
+        (
+            judgement.decision,
+            judgement
+                .changes
+                .into_iter()
+                .map(|change| change.field)
+                .collect(),
+        )
     }
 
     #[test]
     fn the_first_run_sets_what_is_accepted() {
         let run = observed(&[("id", &["integer"])]);
-        let judgement = judge(&run, None, Compatibility::Full, true, Needs { fields: &[], sample_size: 1 });
-        assert_eq!((judgement.decision, judgement.accepted), (DriftDecision::FirstRun, run));
+        let judgement = judge(
+            &run,
+            None,
+            Compatibility::Full,
+            true,
+            Needs {
+                fields: &[],
+                sample_size: 1,
+            },
+        );
+        assert_eq!(
+            (judgement.decision, judgement.accepted),
+            (DriftDecision::FirstRun, run)
+        );
     }
 
     #[test]
     fn modes_accept_what_they_say() {
         use Compatibility::{Backward, Forward, Full, None};
-        let added: &[(&str, &[&str])] = &[("id", &["integer"]), ("name", &["string"]), ("note", &["string"])];
+        let added: &[(&str, &[&str])] = &[
+            ("id", &["integer"]),
+            ("name", &["string"]),
+            ("note", &["string"]),
+        ];
         let widened: &[(&str, &[&str])] = &[("id", &["number"]), ("name", &["string"])];
         let changed: &[(&str, &[&str])] = &[("id", &["object"]), ("name", &["string"])];
         let missing: &[(&str, &[&str])] = &[("id", &["integer"])];

@@ -53,14 +53,18 @@ pub fn measure(gates: &Gates, streams: &[(String, Totals)]) -> Vec<Measurement> 
 
 /// The broken threshold that is furthest below its mark.
 pub fn worst(measurements: &[Measurement]) -> Option<&Measurement> {
-    let distance = |measurement: &Measurement| measurement.value.unwrap_or(1.0) - measurement.threshold;
+    let distance =
+        |measurement: &Measurement| measurement.value.unwrap_or(1.0) - measurement.threshold;
     measurements
         .iter()
         .filter(|measurement| measurement.is_broken())
         .min_by(|left, right| distance(left).total_cmp(&distance(right)))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a share needs no more digits than a double has")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share needs no more digits than a double has"
+)]
 fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
@@ -70,13 +74,25 @@ mod tests {
     use super::*;
 
     fn totals(passed: u64, quarantined: u64) -> Totals {
-        Totals { rows_passed: passed, rows_quarantined: quarantined, ..Totals::default() }
+        Totals {
+            rows_passed: passed,
+            rows_quarantined: quarantined,
+            ..Totals::default()
+        }
     }
 
     #[test]
     fn the_worst_stream_decides_and_no_rows_pass() {
-        let gates = Gates { accuracy_threshold: Some(0.95), block_on_quality_drop: true, ..Gates::default() };
-        let streams = [("a".to_owned(), totals(94, 6)), ("b".to_owned(), totals(50, 50)), ("c".to_owned(), totals(0, 0))];
+        let gates = Gates {
+            accuracy_threshold: Some(0.95),
+            block_on_quality_drop: true,
+            ..Gates::default()
+        };
+        let streams = [
+            ("a".to_owned(), totals(94, 6)),
+            ("b".to_owned(), totals(50, 50)),
+            ("c".to_owned(), totals(0, 0)),
+        ];
         let measurements = measure(&gates, &streams);
         assert_eq!(worst(&measurements).unwrap().stream, "b");
         assert_eq!(measurements[2].value, None);

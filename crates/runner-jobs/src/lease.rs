@@ -38,14 +38,19 @@ impl Heartbeat {
         let told = Arc::clone(&stop);
         let task = tokio::spawn(async move {
             let reason = beat(store.as_ref(), clock.as_ref(), &claim, lease).await;
-            *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(reason);
+            *told
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(reason);
             cancel.cancel();
         });
         Self { task, stop }
     }
 
     pub(crate) fn stopped(&self) -> Option<Stop> {
-        *self.stop.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self
+            .stop
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

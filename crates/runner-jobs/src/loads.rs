@@ -23,16 +23,29 @@ pub(crate) fn input_name(input: &Input) -> &str {
 
 /// The parts of one load, in the order in which they were sealed.
 pub(crate) fn parts_of(load: &LoadPlan, parts: &[Part]) -> Vec<Part> {
-    parts.iter().filter(|part| part.output == Output::Load(load.id.clone())).cloned().collect()
+    parts
+        .iter()
+        .filter(|part| part.output == Output::Load(load.id.clone()))
+        .cloned()
+        .collect()
 }
 
-pub(crate) async fn load_context(ports: &Ports, claim: &Claim, job: &Job, load: &LoadPlan) -> Result<LoadContext> {
+pub(crate) async fn load_context(
+    ports: &Ports,
+    claim: &Claim,
+    job: &Job,
+    load: &LoadPlan,
+) -> Result<LoadContext> {
     let mut versions = BTreeMap::new();
     let mut generations = BTreeMap::new();
     let mut columns: Vec<ColumnField> = Vec::new();
     for input in &load.inputs {
         let name = input_name(input);
-        let masking = job.plan.stream(name).map(|stream| stream.masking.as_slice()).unwrap_or_default();
+        let masking = job
+            .plan
+            .stream(name)
+            .map(|stream| stream.masking.as_slice())
+            .unwrap_or_default();
         let mut last = None;
         for schema in ports.checkpoints.schemas(claim, name).await? {
             let rows = table_columns(load, &masked_columns(&schema.columns, masking));
@@ -52,7 +65,10 @@ pub(crate) async fn load_context(ports: &Ports, claim: &Claim, job: &Job, load: 
         columns = table_columns(load, &load.contract);
     }
     Ok(LoadContext {
-        id: LoadId { job: job.id.clone(), load: load.id.clone() },
+        id: LoadId {
+            job: job.id.clone(),
+            load: load.id.clone(),
+        },
         feed: job.feed.clone(),
         seq: job.seq,
         plan: load.clone(),
@@ -67,19 +83,31 @@ pub(crate) async fn load_context(ports: &Ports, claim: &Claim, job: &Job, load: 
 }
 
 /// A windowed replace takes away what the read windows cover, and nothing else.
-async fn replace_bounds(ports: &Ports, claim: &Claim, job: &Job, load: &LoadPlan) -> Result<Vec<(String, String, String)>> {
+async fn replace_bounds(
+    ports: &Ports,
+    claim: &Claim,
+    job: &Job,
+    load: &LoadPlan,
+) -> Result<Vec<(String, String, String)>> {
     if load.write_mode != WriteMode::Replace || load.replace_scope.is_empty() {
         return Ok(Vec::new());
     }
     let mut bounds = BTreeSet::new();
     for input in &load.inputs {
         let name = input_name(input);
-        if job.plan.stream(name).is_none_or(|stream| stream.incremental.is_none()) {
+        if job
+            .plan
+            .stream(name)
+            .is_none_or(|stream| stream.incremental.is_none())
+        {
             continue;
         }
         let mut after = None;
         loop {
-            let page = ports.checkpoints.chain_outcomes(claim, name, after.as_ref(), CHAINS_PER_PAGE).await?;
+            let page = ports
+                .checkpoints
+                .chain_outcomes(claim, name, after.as_ref(), CHAINS_PER_PAGE)
+                .await?;
             let Some(last) = page.last() else { break };
             after = Some(last.chain.clone());
             for cursor in page.into_iter().filter_map(|outcome| outcome.cursor) {
@@ -92,6 +120,10 @@ async fn replace_bounds(ports: &Ports, claim: &Claim, job: &Job, load: &LoadPlan
     let scope = &load.replace_scope;
     Ok(bounds
         .into_iter()
-        .flat_map(|(from, to)| scope.iter().map(move |column| (column.clone(), from.clone(), to.clone())))
+        .flat_map(|(from, to)| {
+            scope
+                .iter()
+                .map(move |column| (column.clone(), from.clone(), to.clone()))
+        })
         .collect())
 }

@@ -10,13 +10,19 @@ use runner_plan::model::{Input, Target};
 use crate::runner::Ports;
 
 /// Reports a job. `left` is why this attempt stopped, where the job's own record doesn't say.
-pub async fn report(ports: &Ports, claim: &Claim, job: &Job, left: Option<Error>) -> Result<Report> {
+pub async fn report(
+    ports: &Ports,
+    claim: &Claim,
+    job: &Job,
+    left: Option<Error>,
+) -> Result<Report> {
     let mut streams = Vec::new();
     let mut warnings: Vec<Warning> = Vec::new();
     for summary in ports.jobs.summary(&claim.tenant, &job.id).await? {
         warnings.extend(summary.warnings);
         let totals = summary.totals;
-        let is_loaded = job.state == JobState::Completed && loads_of(job, &summary.stream).next().is_some();
+        let is_loaded =
+            job.state == JobState::Completed && loads_of(job, &summary.stream).next().is_some();
         streams.push(StreamReport {
             name: summary.stream,
             requests: totals.requests,
@@ -28,15 +34,20 @@ pub async fn report(ports: &Ports, claim: &Claim, job: &Job, left: Option<Error>
         });
     }
     let error = match (&job.failure, left) {
-        (Some(failure), _) => {
-            Some(ReportError { kind: failure.kind, message: failure.message.clone(), help: failure.help.clone() })
-        }
-        (None, Some(error)) => {
-            Some(ReportError { kind: error.kind(), message: error.chain(), help: error.help().map(str::to_owned) })
-        }
+        (Some(failure), _) => Some(ReportError {
+            kind: failure.kind,
+            message: failure.message.clone(),
+            help: failure.help.clone(),
+        }),
+        (None, Some(error)) => Some(ReportError {
+            kind: error.kind(),
+            message: error.chain(),
+            help: error.help().map(str::to_owned),
+        }),
         (None, None) => None,
     };
-    let seconds = job.ended_at.unwrap_or_else(|| ports.clock.now()) - job.started_at.unwrap_or(job.created_at);
+    let seconds = job.ended_at.unwrap_or_else(|| ports.clock.now())
+        - job.started_at.unwrap_or(job.created_at);
     Ok(Report {
         success: job.state == JobState::Completed,
         job_id: job.id.clone(),
@@ -47,13 +58,23 @@ pub async fn report(ports: &Ports, claim: &Claim, job: &Job, left: Option<Error>
         error,
         duration_seconds: seconds.as_seconds_f64(),
         streams,
-        sinks: job.plan.loads.iter().filter_map(|load| sink(job, load)).collect(),
+        sinks: job
+            .plan
+            .loads
+            .iter()
+            .filter_map(|load| sink(job, load))
+            .collect(),
         warnings,
     })
 }
 
 fn sink(job: &Job, load: &LoadPlan) -> Option<SinkReport> {
-    let written = job.loads.iter().find(|state| state.load == load.id)?.written.as_ref()?;
+    let written = job
+        .loads
+        .iter()
+        .find(|state| state.load == load.id)?
+        .written
+        .as_ref()?;
     let kind = match &load.target {
         Target::Parquet { .. } => "parquet",
         Target::Iceberg { .. } => "iceberg",
@@ -65,13 +86,19 @@ fn sink(job: &Job, load: &LoadPlan) -> Option<SinkReport> {
         location: written.location.clone(),
         rows: written.rows,
         bytes: written.bytes,
-        load_id: LoadId { job: job.id.clone(), load: load.id.clone() }.to_string(),
+        load_id: LoadId {
+            job: job.id.clone(),
+            load: load.id.clone(),
+        }
+        .to_string(),
     })
 }
 
 fn loads_of<'a>(job: &'a Job, stream: &'a str) -> impl Iterator<Item = &'a LoadPlan> {
     job.plan.loads.iter().filter(move |load| {
-        load.inputs.iter().any(|input| matches!(input, Input::Stream(name) if name == stream))
+        load.inputs
+            .iter()
+            .any(|input| matches!(input, Input::Stream(name) if name == stream))
     })
 }
 

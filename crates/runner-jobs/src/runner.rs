@@ -13,7 +13,8 @@ use runner_core::progress::{ProgressEvent, ProgressSink};
 use runner_core::report::Report;
 use runner_core::transition::DRIFT_GATE;
 use runner_core::{
-    Cancel, Checkpoints, Clock, Error, ErrorKind, FeedStore, Part, Result, Retry, SecretStore, SubmissionId,
+    Cancel, Checkpoints, Clock, Error, ErrorKind, FeedStore, Part, Result, Retry, SecretStore,
+    SubmissionId,
 };
 use runner_plan::LoadPlan;
 use runner_plan::model::{ColumnSource, RowPath, RowPathStep};
@@ -60,7 +61,11 @@ pub struct JobRunner {
 /// Why a job did not go on.
 enum Halt {
     /// It failed: nothing is committed, and the sealed rows stay if a later attempt can use them.
-    Failed { error: Error, blocked_by: Option<&'static str>, keeps_parts: bool },
+    Failed {
+        error: Error,
+        blocked_by: Option<&'static str>,
+        keeps_parts: bool,
+    },
     /// It is left as it stands for another attempt.
     Left(Error),
 }
@@ -69,13 +74,21 @@ impl From<Error> for Halt {
     /// What fails for a passing reason can go on from its last checkpoint.
     fn from(error: Error) -> Self {
         let keeps_parts = error.retry() != Retry::Never;
-        Self::Failed { error, blocked_by: None, keeps_parts }
+        Self::Failed {
+            error,
+            blocked_by: None,
+            keeps_parts,
+        }
     }
 }
 
 impl JobRunner {
     pub fn new(ports: Ports) -> Self {
-        Self { ports, lease: Duration::from_secs(60), commit_tries: 5 }
+        Self {
+            ports,
+            lease: Duration::from_secs(60),
+            commit_tries: 5,
+        }
     }
 
     /// Drives the job until it ends or has to be left, and reports. The report tells of failures; an error means that not even
@@ -96,7 +109,11 @@ impl JobRunner {
                 let _ = self.ports.jobs.record(claim, Transition::Released).await;
                 Some(error)
             }
-            Err(Halt::Failed { error, blocked_by, keeps_parts }) => {
+            Err(Halt::Failed {
+                error,
+                blocked_by,
+                keeps_parts,
+            }) => {
                 self.fail(claim, &error, blocked_by, keeps_parts).await?;
                 Some(error)
             }
@@ -109,9 +126,17 @@ impl JobRunner {
         report(&self.ports, claim, &self.job(claim).await?, left).await
     }
 
-    async fn drive(&self, claim: &Claim, cancel: &Cancel, heartbeat: &Heartbeat) -> Result<(), Halt> {
+    async fn drive(
+        &self,
+        claim: &Claim,
+        cancel: &Cancel,
+        heartbeat: &Heartbeat,
+    ) -> Result<(), Halt> {
         let job = self.job(claim).await?;
-        if matches!(job.state, JobState::Queued | JobState::Preparing | JobState::Running) {
+        if matches!(
+            job.state,
+            JobState::Queued | JobState::Preparing | JobState::Running
+        ) {
             self.extract(claim, &job, cancel, heartbeat).await?;
         }
         let job = self.job(claim).await?;
@@ -129,14 +154,25 @@ impl JobRunner {
         Ok(())
     }
 
-    async fn extract(&self, claim: &Claim, job: &Job, cancel: &Cancel, heartbeat: &Heartbeat) -> Result<(), Halt> {
+    async fn extract(
+        &self,
+        claim: &Claim,
+        job: &Job,
+        cancel: &Cancel,
+        heartbeat: &Heartbeat,
+    ) -> Result<(), Halt> {
         let engine = &self.ports.engine;
         if job.state == JobState::Queued {
-            self.record(claim, Transition::To(JobState::Preparing)).await?;
+            self.record(claim, Transition::To(JobState::Preparing))
+                .await?;
         }
         let artifact = engine.compile(&job.plan)?;
-        let submission = job.submission.clone().unwrap_or_else(SubmissionId::generate);
-        self.record(claim, Transition::Submitting(submission.clone())).await?;
+        let submission = job
+            .submission
+            .clone()
+            .unwrap_or_else(SubmissionId::generate);
+        self.record(claim, Transition::Submitting(submission.clone()))
+            .await?;
         let context = RunContext {
             claim: claim.clone(),
             feed: job.feed.clone(),
@@ -152,8 +188,10 @@ impl JobRunner {
         };
         fault::point("first_page.before");
         let handle = engine.submit(&artifact, submission, &context).await?;
-        self.record(claim, Transition::Submitted(handle.clone())).await?;
-        self.record(claim, Transition::To(JobState::Running)).await?;
+        self.record(claim, Transition::Submitted(handle.clone()))
+            .await?;
+        self.record(claim, Transition::To(JobState::Running))
+            .await?;
         let limit = job.plan.limits.job_timeout_ms.map(Duration::from_millis);
         let ended = match limit {
             None => engine.wait(&handle, &context).await,
@@ -198,7 +236,14 @@ impl JobRunner {
         fault::point("gates");
         let mut totals = Vec::new();
         for name in measured(job) {
-            totals.push((name.to_owned(), self.ports.checkpoints.resume_state(claim, name).await?.totals));
+            totals.push((
+                name.to_owned(),
+                self.ports
+                    .checkpoints
+                    .resume_state(claim, name)
+                    .await?
+                    .totals,
+            ));
         }
         let measurements = measure(&job.plan.gates, &totals);
         if job.plan.gates.block_on_quality_drop
@@ -215,8 +260,15 @@ impl JobRunner {
                     broken.explanation
                 ),
             )
-            .with_help(format!("`ingestion-runner quarantine show {}` lists the rows and their reasons", job.id));
-            return Err(Halt::Failed { error, blocked_by: Some(QUALITY_GATE), keeps_parts: false });
+            .with_help(format!(
+                "`ingestion-runner quarantine show {}` lists the rows and their reasons",
+                job.id
+            ));
+            return Err(Halt::Failed {
+                error,
+                blocked_by: Some(QUALITY_GATE),
+                keeps_parts: false,
+            });
         }
         self.gate_drift(claim, job).await?;
         self.gate_replace(claim, job, &totals).await
@@ -226,14 +278,27 @@ impl JobRunner {
         let state = self.ports.feeds.state(&job.feed).await?;
         let mut refused = Vec::new();
         for stream in &job.plan.streams {
-            let observed = self.ports.checkpoints.resume_state(claim, &stream.name).await?.observed;
+            let observed = self
+                .ports
+                .checkpoints
+                .resume_state(claim, &stream.name)
+                .await?
+                .observed;
             let needed = needed_fields(stream);
-            let needs = Needs { fields: &needed, sample_size: u64::from(stream.sample_size) };
+            let needs = Needs {
+                fields: &needed,
+                sample_size: u64::from(stream.sample_size),
+            };
             let blocks = job.plan.gates.block_on_schema_drift;
             let accepted = state.accepted.get(&stream.name);
             let judgement = judge(&observed, accepted, job.plan.compatibility, blocks, needs);
             if judgement.decision == DriftDecision::Blocked {
-                refused.extend(judgement.refused.iter().map(|change| format!("{}.{}", stream.name, change.field)));
+                refused.extend(
+                    judgement
+                        .refused
+                        .iter()
+                        .map(|change| format!("{}.{}", stream.name, change.field)),
+                );
             }
             if !judgement.changes.is_empty() {
                 let record = DriftRecord {
@@ -257,7 +322,11 @@ impl JobRunner {
             "`drift show {0}` tells what changed; after `drift accept {0}`, `jobs resume {1}` commits the rows that were read",
             job.feed.name, job.id
         ));
-        Err(Halt::Failed { error, blocked_by: Some(DRIFT_GATE), keeps_parts: true })
+        Err(Halt::Failed {
+            error,
+            blocked_by: Some(DRIFT_GATE),
+            keeps_parts: true,
+        })
     }
 
     /// A replace that read less than everything would take away what it didn't read.
@@ -267,17 +336,34 @@ impl JobRunner {
         job: &Job,
         totals: &[(String, runner_core::checkpoint::Totals)],
     ) -> Result<(), Halt> {
-        for load in job.plan.loads.iter().filter(|load| load.write_mode == WriteMode::Replace && !load.allow_empty) {
+        for load in job
+            .plan
+            .loads
+            .iter()
+            .filter(|load| load.write_mode == WriteMode::Replace && !load.allow_empty)
+        {
             let mut rows = 0;
             for input in &load.inputs {
                 let name = input_name(input);
-                let sums = totals.iter().find(|(stream, _)| stream == name).map(|(_, totals)| totals.clone());
+                let sums = totals
+                    .iter()
+                    .find(|(stream, _)| stream == name)
+                    .map(|(_, totals)| totals.clone());
                 let sums = match sums {
                     Some(sums) => sums,
-                    None => self.ports.checkpoints.resume_state(claim, name).await?.totals,
+                    None => {
+                        self.ports
+                            .checkpoints
+                            .resume_state(claim, name)
+                            .await?
+                            .totals
+                    }
                 };
                 rows += sums.rows_passed;
-                let cut_off = sums.chains_ended.iter().find(|(end, count)| is_cut_off(end) && **count > 0);
+                let cut_off = sums
+                    .chains_ended
+                    .iter()
+                    .find(|(end, count)| is_cut_off(end) && **count > 0);
                 if let Some((end, count)) = cut_off {
                     let message = format!(
                         "`{}` can't be replaced: {count} request chains of `{name}` were cut off ({end}); nothing was committed",
@@ -287,7 +373,10 @@ impl JobRunner {
                 }
             }
             if rows == 0 {
-                let message = format!("`{}` can't be replaced: the run read no row; nothing was committed", load.table);
+                let message = format!(
+                    "`{}` can't be replaced: the run read no row; nothing was committed",
+                    load.table
+                );
                 return Err(replace_refused(message));
             }
         }
@@ -301,17 +390,26 @@ impl JobRunner {
         let mut prepared = Vec::with_capacity(job.plan.loads.len());
         for load in &job.plan.loads {
             let (committer, context) = self.committer(claim, job, load).await?;
-            let ready = committer.prepare(&context, parts_of(load, &parts)).await.map_err(|error| at_load(error, load))?;
+            let ready = committer
+                .prepare(&context, parts_of(load, &parts))
+                .await
+                .map_err(|error| at_load(error, load))?;
             prepared.push((load.id.clone(), ready));
         }
         self.record(claim, Transition::Committing(prepared)).await
     }
 
     async fn commit(&self, claim: &Claim, job: &Job) -> Result<(), Halt> {
-        let fence = Fence { seq: job.seq, attempt: claim.attempt };
+        let fence = Fence {
+            seq: job.seq,
+            attempt: claim.attempt,
+        };
         for state in job.loads.iter().filter(|state| !state.is_settled()) {
             let Some(load) = job.plan.loads.iter().find(|load| load.id == state.load) else {
-                return Err(Halt::Left(Error::new(ErrorKind::Internal, format!("the plan has no load `{}`", state.load))));
+                return Err(Halt::Left(Error::new(
+                    ErrorKind::Internal,
+                    format!("the plan has no load `{}`", state.load),
+                )));
             };
             self.stage(&format!("commit {}", load.table));
             let parts = state.prepared.clone().unwrap_or_default();
@@ -320,7 +418,14 @@ impl JobRunner {
         Ok(())
     }
 
-    async fn commit_load(&self, claim: &Claim, job: &Job, load: &LoadPlan, fence: &Fence, parts: &[Part]) -> Result<(), Halt> {
+    async fn commit_load(
+        &self,
+        claim: &Claim,
+        job: &Job,
+        load: &LoadPlan,
+        fence: &Fence,
+        parts: &[Part],
+    ) -> Result<(), Halt> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -329,7 +434,10 @@ impl JobRunner {
             match committer.commit(fence, &context, parts).await {
                 Ok(written) => {
                     fault::commit_point(&load.id, "after");
-                    let change = Transition::Committed { load: load.id.clone(), written };
+                    let change = Transition::Committed {
+                        load: load.id.clone(),
+                        written,
+                    };
                     return self.ports.jobs.record(claim, change).await.map_err(left);
                 }
                 Err(error) => {
@@ -340,9 +448,15 @@ impl JobRunner {
                         load: load.id.clone(),
                         message: error.chain(),
                         tries,
-                        retry_at: chrono::TimeDelta::from_std(wait).ok().map(|wait| self.ports.clock.now() + wait),
+                        retry_at: chrono::TimeDelta::from_std(wait)
+                            .ok()
+                            .map(|wait| self.ports.clock.now() + wait),
                     };
-                    self.ports.jobs.record(claim, Transition::BlockedOn(Some(blocked))).await.map_err(left)?;
+                    self.ports
+                        .jobs
+                        .record(claim, Transition::BlockedOn(Some(blocked)))
+                        .await
+                        .map_err(left)?;
                     if !again {
                         let help = format!(
                             "the rows are kept: `jobs retry {0}` tries again, `jobs abandon {0} --sink {1} --reason R` gives this sink up",
@@ -360,13 +474,25 @@ impl JobRunner {
     async fn advance(&self, claim: &Claim, job: &Job) -> Result<(), Halt> {
         fault::point("cursor");
         if job.plan.moves_cursor {
-            for stream in job.plan.streams.iter().filter(|stream| stream.incremental.is_some()) {
-                self.advance_cursors(claim, job, &stream.name).await.map_err(left)?;
+            for stream in job
+                .plan
+                .streams
+                .iter()
+                .filter(|stream| stream.incremental.is_some())
+            {
+                self.advance_cursors(claim, job, &stream.name)
+                    .await
+                    .map_err(left)?;
             }
         }
         let mut state = self.ports.feeds.state(&job.feed).await.map_err(left)?;
         for stream in &job.plan.streams {
-            let found = self.ports.checkpoints.resume_state(claim, &stream.name).await.map_err(left)?;
+            let found = self
+                .ports
+                .checkpoints
+                .resume_state(claim, &stream.name)
+                .await
+                .map_err(left)?;
             if let Some(schema) = found.schema {
                 state.schemas.insert(stream.name.clone(), schema);
             }
@@ -376,7 +502,11 @@ impl JobRunner {
             };
             state.accepted.insert(stream.name.clone(), accepted);
         }
-        self.ports.feeds.advance(claim, Some(&state), &[]).await.map_err(left)
+        self.ports
+            .feeds
+            .advance(claim, Some(&state), &[])
+            .await
+            .map_err(left)
     }
 
     async fn advance_cursors(&self, claim: &Claim, job: &Job, stream: &str) -> Result<()> {
@@ -384,11 +514,18 @@ impl JobRunner {
         let mut of_value: Vec<runner_core::checkpoint::ChainOutcome> = Vec::new();
         let mut cursors = Vec::new();
         loop {
-            let page = self.ports.checkpoints.chain_outcomes(claim, stream, after.as_ref(), CHAINS_PER_PAGE).await?;
+            let page = self
+                .ports
+                .checkpoints
+                .chain_outcomes(claim, stream, after.as_ref(), CHAINS_PER_PAGE)
+                .await?;
             let is_end = page.is_empty();
             after = page.last().map(|outcome| outcome.chain.clone());
             for outcome in page {
-                if of_value.first().is_some_and(|first| first.chain.value != outcome.chain.value) {
+                if of_value
+                    .first()
+                    .is_some_and(|first| first.chain.value != outcome.chain.value)
+                {
                     cursors.extend(crate::cursors::moved(stream, &job.id, &of_value));
                     of_value.clear();
                 }
@@ -407,13 +544,27 @@ impl JobRunner {
         }
     }
 
-    async fn fail(&self, claim: &Claim, error: &Error, blocked_by: Option<&'static str>, keeps_parts: bool) -> Result<()> {
-        let failure = Failure { kind: error.kind(), message: error.chain(), help: error.help().map(str::to_owned) };
+    async fn fail(
+        &self,
+        claim: &Claim,
+        error: &Error,
+        blocked_by: Option<&'static str>,
+        keeps_parts: bool,
+    ) -> Result<()> {
+        let failure = Failure {
+            kind: error.kind(),
+            message: error.chain(),
+            help: error.help().map(str::to_owned),
+        };
         let blocked_by = blocked_by.map(str::to_owned);
         let change = if error.kind() == ErrorKind::Timeout && !keeps_parts {
             Transition::TimedOut
         } else {
-            Transition::Failed { failure, blocked_by, keeps_parts }
+            Transition::Failed {
+                failure,
+                blocked_by,
+                keeps_parts,
+            }
         };
         self.ports.jobs.record(claim, change).await
     }
@@ -421,8 +572,15 @@ impl JobRunner {
     /// Takes away what no target refers to. Runs only after the end was recorded; twice is fine.
     async fn discard(&self, claim: &Claim, job: &Job) -> Result<()> {
         let parts = self.ports.checkpoints.parts(claim).await?;
-        let staged: Vec<_> = parts.iter().filter(|part| matches!(part.output, Output::Stage(_))).cloned().collect();
-        self.ports.committers.discard_staged(&job.plan, &staged).await?;
+        let staged: Vec<_> = parts
+            .iter()
+            .filter(|part| matches!(part.output, Output::Stage(_)))
+            .cloned()
+            .collect();
+        self.ports
+            .committers
+            .discard_staged(&job.plan, &staged)
+            .await?;
         for load in &job.plan.loads {
             let of_load = parts_of(load, &parts);
             let state = job.loads.iter().find(|state| state.load == load.id);
@@ -430,20 +588,40 @@ impl JobRunner {
             if of_load.is_empty() || is_held {
                 continue;
             }
-            self.ports.committers.committer(&job.plan, load).await?.discard(&of_load).await?;
+            self.ports
+                .committers
+                .committer(&job.plan, load)
+                .await?
+                .discard(&of_load)
+                .await?;
         }
         self.ports.jobs.discarded(&job.id).await
     }
 
-    async fn committer(&self, claim: &Claim, job: &Job, load: &LoadPlan) -> Result<(Arc<dyn Committer>, LoadContext)> {
+    async fn committer(
+        &self,
+        claim: &Claim,
+        job: &Job,
+        load: &LoadPlan,
+    ) -> Result<(Arc<dyn Committer>, LoadContext)> {
         let committer = self.ports.committers.committer(&job.plan, load).await?;
-        Ok((committer, load_context(&self.ports, claim, job, load).await?))
+        Ok((
+            committer,
+            load_context(&self.ports, claim, job, load).await?,
+        ))
     }
 
     async fn job(&self, claim: &Claim) -> Result<Job> {
-        self.ports.jobs.get(&claim.tenant, &claim.job).await?.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("there is no job `{}`", claim.job))
-        })
+        self.ports
+            .jobs
+            .get(&claim.tenant, &claim.job)
+            .await?
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!("there is no job `{}`", claim.job),
+                )
+            })
     }
 
     async fn record(&self, claim: &Claim, change: Transition) -> Result<(), Halt> {
@@ -452,13 +630,17 @@ impl JobRunner {
     }
 
     fn stage(&self, name: &str) {
-        self.ports.progress.event(ProgressEvent::Stage { name: name.to_owned() });
+        self.ports.progress.event(ProgressEvent::Stage {
+            name: name.to_owned(),
+        });
     }
 }
 
 impl std::fmt::Debug for JobRunner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JobRunner").field("lease", &self.lease).finish_non_exhaustive()
+        f.debug_struct("JobRunner")
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
     }
 }
 
@@ -480,8 +662,13 @@ fn at_load(error: Error, load: &LoadPlan) -> Error {
 }
 
 fn replace_refused(message: String) -> Halt {
-    let error = Error::new(ErrorKind::Quality, message).with_help("set `allow_empty: true` where this is meant");
-    Halt::Failed { error, blocked_by: Some(REPLACE_GATE), keeps_parts: false }
+    let error = Error::new(ErrorKind::Quality, message)
+        .with_help("set `allow_empty: true` where this is meant");
+    Halt::Failed {
+        error,
+        blocked_by: Some(REPLACE_GATE),
+        keeps_parts: false,
+    }
 }
 
 fn is_cut_off(end: &str) -> bool {
@@ -491,7 +678,12 @@ fn is_cut_off(end: &str) -> bool {
 /// Streams and transforms that gates measure.
 fn measured(job: &Job) -> impl Iterator<Item = &str> {
     let streams = job.plan.streams.iter().map(|stream| stream.name.as_str());
-    streams.chain(job.plan.transforms.iter().map(|transform| transform.name.as_str()))
+    streams.chain(
+        job.plan
+            .transforms
+            .iter()
+            .map(|transform| transform.name.as_str()),
+    )
 }
 
 /// Top-level source fields of mapped columns: a run without them has lost something.
