@@ -46,6 +46,31 @@ pub struct Reason {
     pub message: String,
 }
 
+impl Rows {
+    /// Rows, the invalid ones included.
+    pub fn count(&self) -> usize {
+        self.numbers.len() + self.invalid.len()
+    }
+
+    /// Bytes that these rows keep in memory.
+    pub fn memory(&self) -> usize {
+        let invalid: usize = self.invalid.iter().map(|row| row.raw.len()).sum();
+        self.batch.get_array_memory_size() + self.raw.bytes() + invalid
+    }
+
+    /// Without the rows that stand before this one in the page.
+    #[must_use]
+    pub fn since(mut self, first: u64) -> Self {
+        // Rows come in the order of the page.
+        let cut = self.numbers.partition_point(|number| *number < first);
+        self.batch = self.batch.slice(cut, self.batch.num_rows() - cut);
+        self.raw.ranges.drain(..cut);
+        self.numbers.drain(..cut);
+        self.invalid.retain(|row| row.number >= first);
+        self
+    }
+}
+
 impl RawRows {
     pub fn new(buffer: Bytes, ranges: Vec<std::ops::Range<usize>>) -> Self {
         Self { buffer, ranges }
@@ -57,6 +82,11 @@ impl RawRows {
 
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
+    }
+
+    /// Bytes of all rows.
+    pub fn bytes(&self) -> usize {
+        self.ranges.iter().map(std::ops::Range::len).sum()
     }
 
     /// Bytes of one row, as they came.

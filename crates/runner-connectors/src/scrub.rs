@@ -4,7 +4,9 @@
 //! (by the several sets that URLs are written with), base64 (standard and URL-safe, padded or not, and as a piece of a longer
 //! encoded text such as `user:password`) and JSON-escaped.
 
+mod errors;
 mod forms;
+mod rows;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

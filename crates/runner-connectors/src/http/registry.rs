@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::auth::Tokens;
 use super::network::Network;
 use super::rate_limit::RateLimits;
 
@@ -15,6 +16,7 @@ pub struct HttpRegistry {
 struct Shared {
     network: Network,
     rate_limits: RateLimits,
+    tokens: Tokens,
 }
 
 impl HttpRegistry {
@@ -23,6 +25,7 @@ impl HttpRegistry {
             shared: Arc::new(Shared {
                 network,
                 rate_limits: RateLimits::default(),
+                tokens: Tokens::default(),
             }),
         }
     }
@@ -33,5 +36,9 @@ impl HttpRegistry {
 
     pub(crate) fn rate_limits(&self) -> &RateLimits {
         &self.shared.rate_limits
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
     }
 }

@@ -89,6 +89,11 @@ impl Paginator {
         self.last_hash = Some(position.last_page_hash.clone());
     }
 
+    /// What the first request asks for, where the plan doesn't say.
+    pub(crate) fn set_page_size(&mut self, size: Option<u64>) {
+        self.page_size = size.filter(|size| *size > 0);
+    }
+
     pub(crate) fn first(&self) -> PageCursor {
         match &self.plan.kind {
             PageKind::Offset { .. } => PageCursor::Offset(0),

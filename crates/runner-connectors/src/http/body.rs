@@ -1,0 +1,494 @@
+//! A body as the decoding thread reads it: chunks from the network, decompressed, within bounds.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Buf, Bytes};
+use flate2::bufread::MultiGzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
+use runner_core::{Error, ErrorKind, Retry};
+use tokio::sync::mpsc;
+
+/// Decompressed bytes that are handed on at once.
+const PIECE_BYTES: usize = 64 << 10;
+/// A body may always grow to this size: the ratio of small ones says nothing.
+const ALWAYS_ALLOWED: u64 = 8 << 20;
+const MOST_ENCODINGS: usize = 3;
+
+/// What the network hands over.
+#[derive(Debug)]
+pub(super) enum Chunk {
+    Data(Bytes),
+    /// The body is complete. Without it, the channel's end means that the connection was lost.
+    End,
+}
+
+/// Why a body could not be read on.
+#[derive(Debug)]
+pub(super) enum BodyError {
+    /// The other side has gone away: it knows why.
+    Aborted,
+    Broken(Error),
+}
+
+/// A body, decompressed as it is read.
+pub(super) struct Body {
+    stages: Stages,
+    received: Arc<AtomicU64>,
+    produced: u64,
+    max_ratio: u64,
+}
+
+enum Stages {
+    /// As it came: nothing is copied.
+    Plain(Chunks),
+    Decompressed(Box<dyn BufRead + Send>),
+}
+
+/// Chunks of a channel as a reader.
+struct Chunks {
+    source: mpsc::Receiver<Chunk>,
+    current: Bytes,
+    is_complete: bool,
+    received: Arc<AtomicU64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+/// The network has gone away; carried through the decompressors as an I/O error.
+#[derive(Debug, thiserror::Error)]
+#[error("the body was given up")]
+struct GivenUp;
+
+impl Body {
+    /// `content_encoding` is the header's text. A body that is gzip or zstd by its first bytes is decompressed without one too: servers
+    /// send compressed files as they lie there.
+    pub(super) fn open(
+        source: mpsc::Receiver<Chunk>,
+        content_encoding: Option<&str>,
+        max_ratio: u64,
+    ) -> Result<Self, BodyError> {
+        let received = Arc::new(AtomicU64::new(0));
+        let mut chunks = Chunks {
+            source,
+            current: Bytes::new(),
+            is_complete: false,
+            received: Arc::clone(&received),
+        };
+        let mut encodings = encodings(content_encoding).map_err(BodyError::Broken)?;
+        if encodings.is_empty() {
+            encodings.extend(chunks.magic().map_err(broken)?);
+        }
+        let stages = if encodings.is_empty() {
+            Stages::Plain(chunks)
+        } else {
+            let mut reader: Box<dyn BufRead + Send> = Box::new(chunks);
+            // They stand in the order in which they were applied.
+            for encoding in encodings.into_iter().rev() {
+                reader = encoding.undo(reader).map_err(broken)?;
+            }
+            Stages::Decompressed(reader)
+        };
+        Ok(Self {
+            stages,
+            received,
+            produced: 0,
+            max_ratio: max_ratio.max(1),
+        })
+    }
+
+    /// The next bytes, never empty; none at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        let reader = match &mut self.stages {
+            Stages::Plain(chunks) => return chunks.next().map_err(broken),
+            Stages::Decompressed(reader) => reader,
+        };
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut filled = 0;
+        // Decompressors give what they have: a piece is filled before it is handed on.
+        while filled < piece.len() {
+            match reader.read(&mut piece[filled..]) {
+                Ok(0) => break,
+                Ok(read) => {
+                    filled += read;
+                    self.produced += read as u64;
+                    check_ratio(
+                        self.received.load(Ordering::Relaxed),
+                        self.produced,
+                        self.max_ratio,
+                    )?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(broken(error)),
+            }
+        }
+        piece.truncate(filled);
+        Ok((filled > 0).then(|| piece.into()))
+    }
+}
+
+fn check_ratio(received: u64, produced: u64, max_ratio: u64) -> Result<(), BodyError> {
+    let allowed = received.saturating_mul(max_ratio).max(ALWAYS_ALLOWED);
+    if produced <= allowed {
+        return Ok(());
+    }
+    Err(BodyError::Broken(
+        Error::new(
+            ErrorKind::SourceData,
+            format!(
+                "the compressed response grows to more than {max_ratio} times its size ({received} bytes became {produced})"
+            ),
+        )
+        .with_help("it looks like a decompression bomb; if it is not, raise `config.max_decompression_ratio`"),
+    ))
+}
+
+impl Chunks {
+    fn next(&mut self) -> io::Result<Option<Bytes>> {
+        self.fill_buf()?;
+        let chunk = std::mem::take(&mut self.current);
+        Ok((!chunk.is_empty()).then_some(chunk))
+    }
+
+    /// The encoding that the first bytes give away.
+    fn magic(&mut self) -> io::Result<Option<Encoding>> {
+        let start = self.fill_buf()?;
+        Ok(if start.starts_with(&[0x1f, 0x8b]) {
+            Some(Encoding::Gzip)
+        } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+            Some(Encoding::Zstd)
+        } else {
+            None
+        })
+    }
+}
+
+impl BufRead for Chunks {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.current.is_empty() && !self.is_complete {
+            match self.source.blocking_recv() {
+                Some(Chunk::Data(bytes)) => {
+                    self.received
+                        .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    self.current = bytes;
+                }
+                Some(Chunk::End) => self.is_complete = true,
+                None => return Err(io::Error::other(GivenUp)),
+            }
+        }
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.current.advance(amount);
+    }
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let taken = available.len().min(buffer.len());
+        buffer[..taken].copy_from_slice(&available[..taken]);
+        self.consume(taken);
+        Ok(taken)
+    }
+}
+
+impl Encoding {
+    fn undo(self, mut reader: Box<dyn BufRead + Send>) -> io::Result<Box<dyn BufRead + Send>> {
+        if reader.fill_buf()?.is_empty() {
+            // A response without a body is none however it says it is encoded.
+            return Ok(reader);
+        }
+        Ok(match self {
+            Self::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(reader))),
+            Self::Deflate => Box::new(BufReader::new(Inflated::new(reader)?)),
+            Self::Brotli => Box::new(BufReader::new(brotli::Decompressor::new(
+                reader,
+                PIECE_BYTES,
+            ))),
+            Self::Zstd => Box::new(BufReader::new(zstd::stream::read::Decoder::with_buffer(
+                reader,
+            )?)),
+        })
+    }
+}
+
+/// `deflate`: with the zlib wrapper, as the standard says, or without, as some servers send it. Unlike `flate2`'s own readers it takes
+/// an end before the stream's own end for what it is.
+struct Inflated<R> {
+    reader: R,
+    state: Decompress,
+    is_ended: bool,
+}
+
+impl<R: BufRead> Inflated<R> {
+    fn new(mut reader: R) -> io::Result<Self> {
+        let has_wrapper = match reader.fill_buf()? {
+            [first, second, ..] => {
+                first & 0x0f == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0
+            }
+            _ => true,
+        };
+        Ok(Self {
+            reader,
+            state: Decompress::new(has_wrapper),
+            is_ended: false,
+        })
+    }
+}
+
+impl<R: BufRead> Read for Inflated<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while !self.is_ended && !buffer.is_empty() {
+            let input = self.reader.fill_buf()?;
+            let is_last = input.is_empty();
+            let (before_in, before_out) = (self.state.total_in(), self.state.total_out());
+            let flush = if is_last {
+                FlushDecompress::Finish
+            } else {
+                FlushDecompress::None
+            };
+            let status = self
+                .state
+                .decompress(input, buffer, flush)
+                .map_err(io::Error::other)?;
+            let consumed = self.state.total_in() - before_in;
+            let produced = self.state.total_out() - before_out;
+            self.reader
+                .consume(usize::try_from(consumed).unwrap_or(usize::MAX));
+            self.is_ended = status == Status::StreamEnd;
+            if produced > 0 {
+                return usize::try_from(produced).map_err(io::Error::other);
+            }
+            if is_last && !self.is_ended {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn encodings(header: Option<&str>) -> Result<Vec<Encoding>, Error> {
+    let mut encodings = Vec::new();
+    for name in header.unwrap_or_default().split(',') {
+        encodings.push(match name.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" | "none" | "utf-8" => continue,
+            "gzip" | "x-gzip" => Encoding::Gzip,
+            "deflate" => Encoding::Deflate,
+            "br" => Encoding::Brotli,
+            "zstd" => Encoding::Zstd,
+            other => {
+                return Err(Error::new(
+                    ErrorKind::SourceData,
+                    format!("the response is encoded as `{other}`, which can't be decoded"),
+                )
+                .with_help(
+                    "ask the API for another encoding with the header `Accept-Encoding: gzip`",
+                ));
+            }
+        });
+    }
+    if encodings.len() > MOST_ENCODINGS {
+        return Err(Error::new(
+            ErrorKind::SourceData,
+            format!("the response is encoded {} times over", encodings.len()),
+        ));
+    }
+    Ok(encodings)
+}
+
+fn broken(error: io::Error) -> BodyError {
+    if error
+        .get_ref()
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<GivenUp>)
+    {
+        return BodyError::Aborted;
+    }
+    let message = if error.kind() == io::ErrorKind::UnexpectedEof {
+        "the compressed response is truncated"
+    } else {
+        "the compressed response is damaged"
+    };
+    // It may have been damaged on the way: another try may bring it whole.
+    BodyError::Broken(
+        Error::new(ErrorKind::SourceData, message)
+            .with_source(error)
+            .with_retry(Retry::WithBackoff)
+            .with_help("if it happens every time, the server sends it so: ask for it uncompressed with the header `Accept-Encoding: identity`"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn gzip(data: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zlib(data: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn raw_deflate(data: &[u8]) -> Vec<u8> {
+        let mut encoder =
+            flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn brotlied(data: &[u8]) -> Vec<u8> {
+        let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 3, 20);
+        encoder.write_all(data).unwrap();
+        encoder.into_inner()
+    }
+
+    fn zstd(data: &[u8]) -> Vec<u8> {
+        zstd::encode_all(data, 1).unwrap()
+    }
+
+    /// Reads a body that comes in chunks of this size.
+    fn read(
+        bytes: &[u8],
+        chunk: usize,
+        encoding: Option<&str>,
+        end: bool,
+    ) -> Result<Vec<u8>, BodyError> {
+        let pieces: Vec<Bytes> = bytes.chunks(chunk).map(Bytes::copy_from_slice).collect();
+        let (sender, source) = mpsc::channel(pieces.len() + 1);
+        for piece in pieces {
+            sender.try_send(Chunk::Data(piece)).unwrap();
+        }
+        if end {
+            sender.try_send(Chunk::End).unwrap();
+        }
+        drop(sender);
+        let mut body = Body::open(source, encoding, 100)?;
+        let mut all = Vec::new();
+        while let Some(piece) = body.next()? {
+            all.extend_from_slice(&piece);
+        }
+        Ok(all)
+    }
+
+    fn data() -> Vec<u8> {
+        (0..30_000_u32)
+            .flat_map(|number| format!("{{\"id\":{number}}}\n").into_bytes())
+            .collect()
+    }
+
+    #[test]
+    fn every_encoding_is_undone_however_the_bytes_are_cut() {
+        let data = data();
+        let two_members = [gzip(&data[..1000]), gzip(&data[1000..])].concat();
+        let cases: [(Vec<u8>, Option<&str>); 11] = [
+            (data.clone(), None),
+            (data.clone(), Some("identity")),
+            (gzip(&data), Some("gzip")),
+            (gzip(&data), Some("X-GZIP")),
+            (two_members, Some("gzip")),
+            (gzip(&data), None),
+            (zlib(&data), Some("deflate")),
+            (raw_deflate(&data), Some("deflate")),
+            (brotlied(&data), Some("br")),
+            (zstd(&data), Some("zstd")),
+            (gzip(&brotlied(&data)), Some("br, gzip")),
+        ];
+        for (bytes, encoding) in cases {
+            for chunk in [7, 1_000, 1 << 20] {
+                let decoded = read(&bytes, chunk, encoding, true).unwrap();
+                assert!(decoded == data, "{encoding:?} in chunks of {chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_truncated_body_is_an_error_that_may_be_tried_again() {
+        let data = data();
+        for (bytes, encoding) in [
+            (gzip(&data), "gzip"),
+            (zlib(&data), "deflate"),
+            (raw_deflate(&data), "deflate"),
+            (brotlied(&data), "br"),
+            (zstd(&data), "zstd"),
+        ] {
+            for cut in [bytes.len() / 2, bytes.len() - 1] {
+                match read(&bytes[..cut], 500, Some(encoding), true) {
+                    Err(BodyError::Broken(error)) => {
+                        assert_eq!(error.kind(), ErrorKind::SourceData);
+                        assert_eq!(error.retry(), Retry::WithBackoff, "{encoding} cut at {cut}");
+                    }
+                    other => panic!(
+                        "{encoding} cut at {cut}: {:?}",
+                        other.map(|read| read.len())
+                    ),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_is_not_taken_for_damage() {
+        let data = data();
+        for (bytes, encoding) in [
+            (data.clone(), None),
+            (gzip(&data), Some("gzip")),
+            (zlib(&data), Some("deflate")),
+            (brotlied(&data), Some("br")),
+            (zstd(&data), Some("zstd")),
+        ] {
+            let cut = &bytes[..bytes.len() / 2];
+            assert!(
+                matches!(read(cut, 500, encoding, false), Err(BodyError::Aborted)),
+                "{encoding:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_stopped_before_it_fills_the_memory() {
+        let zeros = vec![0_u8; 64 << 20];
+        for (bytes, encoding) in [
+            (gzip(&zeros), "gzip"),
+            (brotlied(&zeros), "br"),
+            (zstd(&zeros), "zstd"),
+        ] {
+            let Err(BodyError::Broken(error)) = read(&bytes, 1 << 20, Some(encoding), true) else {
+                panic!("{encoding}: a bomb of {} bytes went off", bytes.len())
+            };
+            assert!(error.message().contains("more than 100 times"), "{error}");
+            assert_eq!(error.retry(), Retry::Never);
+        }
+    }
+
+    #[test]
+    fn an_empty_body_is_empty_whatever_its_header_says() {
+        for encoding in [
+            None,
+            Some("gzip"),
+            Some("br"),
+            Some("zstd"),
+            Some("deflate"),
+        ] {
+            assert_eq!(read(b"", 10, encoding, true).unwrap(), b"", "{encoding:?}");
+        }
+        assert!(matches!(
+            read(b"x", 10, Some("compress"), true),
+            Err(BodyError::Broken(_))
+        ));
+    }
+}

@@ -1,0 +1,190 @@
+//! Why a try of a request failed, and what can be done about it.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use runner_core::{Blame, Error, ErrorKind, Retry};
+use runner_plan::template::TemplateError;
+
+use super::rate_limit::ServerLimits;
+use super::resolver::EgressRefused;
+
+/// One try failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: Error,
+    pub(super) recovery: Recovery,
+}
+
+/// What can be done about a failed try.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Recovery {
+    Nothing,
+    /// Another try, within the retry budget, if the policy names the cause.
+    Retry(Cause),
+    /// The server asks for patience; that costs no retry.
+    Wait {
+        pause: Option<Duration>,
+        limits: ServerLimits,
+        sent_at: Duration,
+    },
+    /// The access token may have been revoked: one with a new token.
+    NewToken,
+}
+
+/// Causes that a retry policy can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    Status(u16),
+    Timeout,
+    Connection,
+    /// The document says that this status is to be tried again.
+    Declared(u16),
+}
+
+impl Failure {
+    pub(super) fn retry(cause: Cause, error: Error) -> Self {
+        Self {
+            error,
+            recovery: Recovery::Retry(cause),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            recovery: Recovery::Nothing,
+        }
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Status(status) | Self::Declared(status) => write!(f, "status {status}"),
+            Self::Timeout => f.write_str("timeout"),
+            Self::Connection => f.write_str("connection"),
+        }
+    }
+}
+
+/// A cause as text: the original may hold URLs, and URLs may hold secrets.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct CauseText(String);
+
+pub(super) fn template_error(what: &str, error: &TemplateError) -> Error {
+    Error::new(ErrorKind::Spec, format!("failed to render {what}: {error}"))
+        .with_help("bind the name, for example with `--param NAME=VALUE`")
+}
+
+/// The connection failed, before or while the response came.
+pub(super) fn transport(error: reqwest::Error, doing: &str) -> Failure {
+    let error = error.without_url();
+    if let Some(refused) = find_cause::<EgressRefused>(&error) {
+        return Error::new(ErrorKind::Forbidden, refused.to_string())
+            .with_retry(Retry::Never)
+            .with_help("an administrator can allow the host or its network in the setting `egress`")
+            .into();
+    }
+    if let Some(tls) = find_tls_error(&error) {
+        return Error::new(
+            ErrorKind::SourceUnavailable,
+            format!("failed to {doing}: the TLS connection was refused: {tls}"),
+        )
+        .with_retry(Retry::Never)
+        .with_blame(Blame::External)
+        .with_help(tls_help(tls))
+        .into();
+    }
+    let cause = if error.is_timeout() {
+        Cause::Timeout
+    } else {
+        Cause::Connection
+    };
+    let reason = if error.is_timeout() {
+        "no connection within the time limit"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection was lost"
+    };
+    Failure::retry(
+        cause,
+        Error::new(
+            ErrorKind::SourceUnavailable,
+            format!("failed to {doing}: {reason}"),
+        )
+        .with_source(CauseText(causes(&error))),
+    )
+}
+
+/// Something took longer than its limit.
+pub(super) fn timed_out(what: &str, limit: Duration) -> Failure {
+    Failure::retry(
+        Cause::Timeout,
+        Error::new(
+            ErrorKind::Timeout,
+            format!("{what} took longer than {} s", limit.as_secs_f64()),
+        )
+        .with_help("raise `global_config.timeout_seconds` if the API is known to be slow"),
+    )
+}
+
+fn tls_help(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(_) => {
+            "check the host name and the clock; for a private authority, add its certificate (`auth_config.ca`, or the runner's own setting)"
+        }
+        _ => {
+            "check what the server accepts: TLS version, and the client certificate in `auth_config`"
+        }
+    }
+}
+
+/// The causes of an error, outermost first, each once.
+fn causes(error: &dyn StdError) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !texts.iter().any(|known| known.contains(&text)) {
+            texts.push(text);
+        }
+        cause = error.source();
+    }
+    if texts.is_empty() {
+        return error.to_string();
+    }
+    texts.join(": ")
+}
+
+fn find_cause<T: StdError + 'static>(error: &dyn StdError) -> Option<&T> {
+    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        // An I/O error hides what it wraps from its chain of sources.
+        if let Some(inner) = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            if let Some(found) = inner.downcast_ref::<T>() {
+                return Some(found);
+            }
+            if let Some(found) = find_cause(inner) {
+                return Some(found);
+            }
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn find_tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    find_cause::<rustls::Error>(error)
+}

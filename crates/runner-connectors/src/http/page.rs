@@ -1,0 +1,528 @@
+//! Reading one page: its tries, its decoding, and the promise that a row is delivered once however often the page is asked for.
+//!
+//! The rows of a page are held back until the page is whole, so that a try that fails on the way has delivered nothing. A page that
+//! is larger than what may be held is delivered as it is decoded; when it fails on the way, its rows are compared with those that were
+//! delivered, and the rest follows. Where they differ the chain starts over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use runner_core::{Error, ErrorKind, PageCursor, Result, Retry};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use url::Url;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::body::Chunk;
+use super::content::{self, Judged};
+use super::decoding::{self, DecodeJob};
+use super::exchange::Response;
+use super::failure::{Cause, Failure, Recovery, timed_out, transport};
+use super::request::PageRequest;
+use super::retry::Tries;
+use super::sniff::excerpt;
+use super::status::{self, Head, Verdict};
+use super::stream::{ChainState, StreamState};
+use crate::decode::PageSummary;
+use crate::rows::Rows;
+
+/// A body may take this much longer for every piece of it that has come: a large one that flows is not too slow.
+const BYTES_PER_SECOND: u64 = 64 << 10;
+/// Of the body of an error.
+const EXCERPT_BYTES: usize = 16 << 10;
+const EXCERPT_TIME: Duration = Duration::from_secs(10);
+/// Bytes between two updates of the meter.
+const METERED_BYTES: u64 = 512 << 10;
+
+/// What a page's task tells its chain.
+#[derive(Debug)]
+pub(super) enum PageEvent {
+    /// Rows of a page that is too large to be held.
+    Rows(Rows),
+    Done(Box<PageRead>),
+    /// What was asked for again is not what was delivered.
+    Changed(String),
+    Failed(Error),
+}
+
+/// A page that has been read whole.
+#[derive(Debug)]
+pub(super) struct PageRead {
+    pub(super) outcome: PageOutcome,
+    /// What has not been delivered yet.
+    pub(super) rows: Vec<Rows>,
+}
+
+#[derive(Debug)]
+pub(super) enum PageOutcome {
+    Read(Box<PageContent>),
+    /// A status that means a page without rows.
+    Empty,
+    /// A status that means that the chain is to be left out.
+    Skipped {
+        status: u16,
+        request: Arc<str>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct PageContent {
+    pub(super) summary: PageSummary,
+    pub(super) headers: HeaderMap,
+    /// Where it came from, redirects followed.
+    pub(super) url: Url,
+}
+
+/// A page on its way.
+pub(super) struct PageTask {
+    pub(super) stream: Arc<StreamState>,
+    pub(super) chain: Arc<ChainState>,
+    pub(super) cursor: PageCursor,
+    /// In its chain, from 1.
+    pub(super) number: u64,
+    /// The page was sealed in an earlier run: a status that refuses its cursor is no error.
+    pub(super) is_verified: bool,
+    pub(super) events: mpsc::Sender<PageEvent>,
+}
+
+/// Why a try ended without a page.
+enum Stop {
+    Failed(Failure),
+    Changed(String),
+    /// Nobody takes the rows any more.
+    Abandoned,
+}
+
+/// What was delivered of a page, over all its tries.
+#[derive(Debug, Default)]
+struct Delivered {
+    rows: u64,
+    fingerprint: u64,
+}
+
+/// The rows of one try on their way to the chain.
+struct Collector<'a> {
+    delivered: &'a mut Delivered,
+    /// Of the rows of this try that stand before `delivered.rows`.
+    repeated: u64,
+    is_compared: bool,
+    held: Vec<Rows>,
+    held_bytes: usize,
+    permit: &'a mut Option<OwnedSemaphorePermit>,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl PageTask {
+    pub(super) async fn run(self) {
+        let last = match self.read().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return,
+            Err(error) => PageEvent::Failed(error),
+        };
+        // A chain that was dropped needs no answer.
+        let _ = self.events.send(last).await;
+    }
+
+    async fn read(&self) -> Result<Option<PageEvent>> {
+        let stream = &*self.stream;
+        let exchange = &stream.exchange;
+        let permits = Arc::clone(&stream.permits);
+        let permit = exchange.bounds.run(permits.acquire_owned()).await?;
+        // The semaphore is never closed: without a permit there is just no bound.
+        let mut permit = permit.ok();
+        let request = stream.template.render(
+            &self.chain.scope,
+            self.chain.request.window.as_ref(),
+            &self.cursor,
+        )?;
+        let shown: Arc<str> = request.describe(stream.scrubber()).into();
+        let mut tries = Tries::new(
+            &stream.http.retry,
+            &exchange.bounds,
+            &exchange.meter,
+            &exchange.limiter,
+        );
+        let mut delivered = Delivered::default();
+        loop {
+            let outcome = self
+                .attempt(
+                    &request,
+                    &shown,
+                    tries.patience(),
+                    &mut delivered,
+                    &mut permit,
+                )
+                .await;
+            let failure = match outcome {
+                Ok(event) => return Ok(Some(event)),
+                Err(Stop::Abandoned) => return Ok(None),
+                Err(Stop::Changed(reason)) => return Ok(Some(PageEvent::Changed(reason))),
+                Err(Stop::Failed(failure)) => failure,
+            };
+            let located = Failure {
+                error: self.locate(failure.error, &shown),
+                recovery: failure.recovery,
+            };
+            tries.recover(located).await?;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: &PageRequest,
+        shown: &Arc<str>,
+        patience: Duration,
+        delivered: &mut Delivered,
+        permit: &mut Option<OwnedSemaphorePermit>,
+    ) -> Result<PageEvent, Stop> {
+        let stream = &*self.stream;
+        let exchange = &stream.exchange;
+        let mut response = exchange
+            .send(request, &self.chain.scope, &self.chain.traffic, patience)
+            .await?;
+        match self.verdict(&mut response).await? {
+            Verdict::Page => {}
+            Verdict::Empty => return Ok(without_rows(PageOutcome::Empty)),
+            Verdict::Skip => {
+                return Ok(without_rows(PageOutcome::Skipped {
+                    status: response.status().as_u16(),
+                    request: Arc::clone(shown),
+                }));
+            }
+            Verdict::Failed(failure) => {
+                if failure.recovery == Recovery::NewToken
+                    && let Some(token) = &response.token
+                {
+                    exchange.forget(token, &self.chain.scope).await?;
+                }
+                if self.is_verified && status::refuses_cursor(response.status()) {
+                    return Err(Stop::Changed(format!(
+                        "its last page can't be asked for again: status {}",
+                        response.status().as_u16()
+                    )));
+                }
+                return Err(failure.into());
+            }
+        }
+        exchange
+            .limiter
+            .succeeded(exchange.bounds.clock.monotonic(), &response.limits);
+        self.decode(response, shown, delivered, permit).await
+    }
+
+    async fn verdict(&self, response: &mut Response) -> Result<Verdict, Failure> {
+        let stream = &*self.stream;
+        let on_status = &stream.http.on_status;
+        let status = response.status();
+        let reason = if status::is_error(status, on_status) {
+            self.excerpt(&mut response.inner).await?
+        } else {
+            None
+        };
+        Ok(status::judge(
+            &Head {
+                status,
+                limits: &response.limits,
+                sent_at: response.sent_at,
+                reason,
+                has_token: stream.exchange.auth.has_token(),
+            },
+            on_status,
+        ))
+    }
+
+    /// What an error's body says, as far as it comes soon.
+    async fn excerpt(&self, response: &mut reqwest::Response) -> Result<Option<String>> {
+        let mut body = Vec::new();
+        let read = async {
+            while let Ok(Some(chunk)) = response.chunk().await {
+                self.chain.traffic.add_bytes(chunk.len() as u64);
+                body.extend_from_slice(&chunk);
+                if body.len() >= EXCERPT_BYTES {
+                    break;
+                }
+            }
+        };
+        self.stream
+            .exchange
+            .bounds
+            .within(EXCERPT_TIME, read)
+            .await?;
+        let text = excerpt(&body);
+        Ok(text.map(|text| self.stream.scrubber().hide(&text).into_owned()))
+    }
+
+    async fn decode(
+        &self,
+        mut response: Response,
+        shown: &Arc<str>,
+        delivered: &mut Delivered,
+        permit: &mut Option<OwnedSemaphorePermit>,
+    ) -> Result<PageEvent, Stop> {
+        let sent_at = response.sent_at;
+        let decoding::Decoding {
+            chunks,
+            mut rows,
+            outcome,
+        } = self.decode_job(&response, shown).start();
+        let mut collector = Collector {
+            is_compared: delivered.rows == 0,
+            delivered,
+            repeated: 0,
+            held: Vec::new(),
+            held_bytes: 0,
+            permit,
+        };
+        let pump = async {
+            self.pump(&mut response.inner, chunks)
+                .await
+                .map_err(Stop::Failed)
+        };
+        let collect = async {
+            while let Some(rows) = rows.recv().await {
+                self.take(rows, &mut collector).await?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(pump, collect)?;
+        let summary = self
+            .stream
+            .exchange
+            .bounds
+            .run(outcome)
+            .await
+            .map(decoding::outcome)?
+            .map_err(|error| self.decoding_failed(error))?;
+        let Some(summary) = summary else {
+            return Err(
+                Error::new(ErrorKind::Internal, "a page was given up while it was read").into(),
+            );
+        };
+        collector.compare()?;
+        self.judge(&summary, &response, sent_at)?;
+        let held = std::mem::take(&mut collector.held);
+        Ok(PageEvent::Done(Box::new(PageRead {
+            outcome: PageOutcome::Read(Box::new(PageContent {
+                summary,
+                headers: response.headers().clone(),
+                url: response.url,
+            })),
+            rows: held,
+        })))
+    }
+
+    fn decode_job(&self, response: &Response, shown: &Arc<str>) -> DecodeJob {
+        let stream = &*self.stream;
+        let mut options = stream.decode_options.clone();
+        options.origin = Arc::clone(shown);
+        options.constants.clone_from(&self.chain.constants);
+        DecodeJob {
+            declared: stream.http.format,
+            content_type: response.content_type(),
+            content_encoding: response.content_encoding(),
+            rows: stream.http.rows.clone(),
+            schema: stream.schema.clone(),
+            options,
+            max_ratio: stream.exchange.limits.max_decompression_ratio,
+        }
+    }
+
+    /// Moves the body to the decoder, within its time limits. Time in which the decoder is not ready doesn't count.
+    async fn pump(
+        &self,
+        response: &mut reqwest::Response,
+        chunks: mpsc::Sender<Chunk>,
+    ) -> Result<(), Failure> {
+        let exchange = &self.stream.exchange;
+        let bounds = &exchange.bounds;
+        let idle = Duration::from_millis(exchange.limits.idle_timeout_ms);
+        let timeout = Duration::from_millis(exchange.limits.request_timeout_ms);
+        let mut waited = Duration::ZERO;
+        let mut received = 0_u64;
+        let mut metered = 0_u64;
+        loop {
+            let allowed = timeout + Duration::from_secs(received / BYTES_PER_SECOND);
+            let left = allowed.saturating_sub(waited);
+            let started = bounds.clock.monotonic();
+            let read = bounds.within(left.min(idle), response.chunk()).await?;
+            waited += bounds.clock.monotonic().saturating_sub(started);
+            let chunk = match read {
+                None if left <= idle => return Err(timed_out("the response", allowed)),
+                None => return Err(timed_out("a pause in the response", idle)),
+                Some(Err(error)) => return Err(transport(error, "read the response")),
+                Some(Ok(chunk)) => chunk,
+            };
+            let size = chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+            received += size;
+            metered += size;
+            self.chain.traffic.add_bytes(size);
+            if metered > 0 && (metered >= METERED_BYTES || chunk.is_none()) {
+                exchange.meter.update(|progress| progress.bytes += metered);
+                metered = 0;
+            }
+            let is_last = chunk.is_none();
+            let sent = chunks.send(chunk.map_or(Chunk::End, Chunk::Data));
+            // A decoder that takes no more has an error of its own to tell.
+            if bounds.run(sent).await?.is_err() || is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn take(&self, rows: Rows, collector: &mut Collector<'_>) -> Result<(), Stop> {
+        let Some(rows) = collector.fresh(rows)? else {
+            return Ok(());
+        };
+        collector.held_bytes += rows.memory();
+        collector.held.push(self.stream.scrubber().hide_rows(rows));
+        if collector.held_bytes <= self.stream.held_bytes {
+            return Ok(());
+        }
+        // From here on the page goes as fast as its rows are taken: it must not keep others from being asked for meanwhile.
+        collector.permit.take();
+        collector.held_bytes = 0;
+        for rows in std::mem::take(&mut collector.held) {
+            collector.note(&rows);
+            let sent = self.events.send(PageEvent::Rows(rows));
+            if self.stream.exchange.bounds.run(sent).await?.is_err() {
+                return Err(Stop::Abandoned);
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(
+        &self,
+        summary: &PageSummary,
+        response: &Response,
+        sent_at: Duration,
+    ) -> Result<(), Stop> {
+        let stream = &*self.stream;
+        let facts = stream.facts(summary, response.headers());
+        let judged = content::judge(Judged {
+            summary,
+            errors: summary.captured.last().and_then(Option::as_ref),
+            path: &stream.http.rows,
+            is_graphql: stream.is_graphql,
+            total: stream.captures.total(&facts),
+            sent_at,
+        });
+        judged.map_err(|failure| {
+            if self.is_verified && failure.recovery == Recovery::Nothing {
+                Stop::Changed(format!(
+                    "its last page can't be asked for again: {}",
+                    failure.error.message()
+                ))
+            } else {
+                Stop::Failed(failure)
+            }
+        })
+    }
+
+    fn decoding_failed(&self, error: Error) -> Stop {
+        if self.is_verified
+            && error.kind() == ErrorKind::SourceData
+            && error.retry() == Retry::Never
+        {
+            return Stop::Changed(format!(
+                "its last page can't be read again: {}",
+                error.message()
+            ));
+        }
+        if error.retry() == Retry::WithBackoff {
+            // A truncated page came over a connection that was cut by somebody on the way.
+            return Stop::Failed(Failure::retry(Cause::Connection, error));
+        }
+        Stop::Failed(error.into())
+    }
+
+    /// An error with its place.
+    fn locate(&self, error: Error, shown: &str) -> Error {
+        if matches!(error.kind(), ErrorKind::Cancelled) {
+            return error;
+        }
+        let error = error
+            .with_context("stream", &self.stream.name)
+            .with_context("request", shown)
+            .with_context("page", self.number);
+        self.stream.scrubber().hide_error(error)
+    }
+}
+
+impl Collector<'_> {
+    /// The rows that were not delivered by an earlier try.
+    fn fresh(&mut self, rows: Rows) -> Result<Option<Rows>, Stop> {
+        if self.is_compared {
+            return Ok(Some(rows));
+        }
+        let boundary = self.delivered.rows;
+        self.repeated = self.repeated.wrapping_add(fingerprint(&rows, boundary));
+        let last = rows
+            .numbers
+            .last()
+            .copied()
+            .max(rows.invalid.last().map(|row| row.number));
+        if last.is_none_or(|last| last < boundary.saturating_sub(1)) {
+            return Ok(None);
+        }
+        self.compare()?;
+        let rest = rows.since(boundary);
+        Ok((rest.count() > 0).then_some(rest))
+    }
+
+    /// Whether this try begins with the rows that were delivered.
+    fn compare(&mut self) -> Result<(), Stop> {
+        if !self.is_compared && self.repeated != self.delivered.fingerprint {
+            return Err(Stop::Changed(
+                "a page that was lost on the way had other rows when it was asked for again"
+                    .to_owned(),
+            ));
+        }
+        self.is_compared = true;
+        Ok(())
+    }
+
+    fn note(&mut self, rows: &Rows) {
+        self.delivered.rows += rows.count() as u64;
+        self.delivered.fingerprint = self
+            .delivered
+            .fingerprint
+            .wrapping_add(fingerprint(rows, u64::MAX));
+    }
+}
+
+fn without_rows(outcome: PageOutcome) -> PageEvent {
+    PageEvent::Done(Box::new(PageRead {
+        outcome,
+        rows: Vec::new(),
+    }))
+}
+
+/// Of the rows before `end`. A sum: it doesn't depend on how rows are cut into batches.
+fn fingerprint(rows: &Rows, end: u64) -> u64 {
+    let valid = rows
+        .numbers
+        .iter()
+        .enumerate()
+        .map(|(index, number)| (*number, rows.raw.get(index).unwrap_or_default()));
+    let invalid = rows
+        .invalid
+        .iter()
+        .map(|row| (row.number, row.raw.as_bytes()));
+    valid
+        .chain(invalid)
+        .filter(|(number, _)| *number < end)
+        .map(|(number, raw)| xxh3_64_with_seed(raw, number))
+        .fold(0, u64::wrapping_add)
+}
