@@ -62,7 +62,7 @@ pub struct ChainCounters {
 }
 
 /// The schema that a stream's parts are written with; it only widens within a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SchemaRecord {
     pub version: u32,
     pub columns: Vec<ColumnField>,

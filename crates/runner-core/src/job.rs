@@ -1,5 +1,6 @@
 //! Jobs and their store: a job is a row in it before anything else happens.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -255,6 +256,8 @@ pub trait JobStore: Send + Sync {
     /// Ended jobs whose parts were not discarded and are not kept for a resumption, with those parts: a worker that died between the
     /// end and the discard left them, or a later run took the place of a job that kept its own.
     async fn undiscarded(&self, limit: u32) -> Result<Vec<(Job, Vec<Part>)>>;
+    /// Names of every part that the store records for a feed: sweeping spares them.
+    async fn part_names(&self, feed: &FeedId) -> Result<BTreeSet<String>>;
     /// The parts of such a job are gone.
     async fn discarded(&self, id: &JobId) -> Result<()>;
     async fn probe(&self) -> Result<()>;

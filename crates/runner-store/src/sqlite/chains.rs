@@ -104,15 +104,15 @@ pub(super) async fn outcomes(
         "SELECT c.chain, c.chain_value, c.chain_window, c.chain_end, k.chain_cursor \
          FROM chains AS c LEFT JOIN chain_cursors AS k USING (job_key, stream, chain) \
          WHERE c.job_key = ?1 AND c.stream = ?2 \
-         AND (?3 OR (c.chain_value, c.chain_window, c.chain) > (?4, ?5, ?6)) \
-         ORDER BY c.chain_value, c.chain_window, c.chain LIMIT ?7",
+         AND (c.chain_value, c.chain_window, c.chain) > (?3, ?4, ?5) \
+         ORDER BY c.chain_value, c.chain_window, c.chain LIMIT ?6",
     )
     .bind(key)
     .bind(stream)
-    .bind(after.is_none())
+    // Before the first there is nothing: no text sorts before the empty one, and no window before 0.
     .bind(after.map_or("", |after| after.value.as_str()))
-    .bind(after.map_or(0, |after| i64::from(after.window)))
-    .bind(after.map_or(0, |after| rows::signed(after.index)))
+    .bind(after.map_or(-1, |after| i64::from(after.window)))
+    .bind(after.map_or(-1, |after| rows::signed(after.index)))
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await
@@ -269,8 +269,9 @@ async fn refuse_backward(
     stream: &str,
     json: &str,
 ) -> Result<()> {
+    // A cross join keeps its order in SQLite: each chain is looked up by its key, instead of searched for in the JSON.
     let backward = sqlx::query(
-        "SELECT c.chain, c.generation, c.sealed_pages FROM json_each(?3) AS j JOIN chains AS c \
+        "SELECT c.chain, c.generation, c.sealed_pages FROM json_each(?3) AS j CROSS JOIN chains AS c \
          ON c.job_key = ?1 AND c.stream = ?2 AND c.chain = j.value ->> 'chain' \
          WHERE j.value ->> 'generation' < c.generation OR (j.value ->> 'generation' = c.generation AND \
          (c.chain_end IS NOT NULL OR j.value ->> 'sealed_pages' < c.sealed_pages)) LIMIT 1",

@@ -208,36 +208,24 @@ async fn store_stream(
     .map(drop)
 }
 
-/// Versions only come anew: parts were written with those that are stored.
+/// Parts were written with the columns that are stored: a version may come again with more seen of its values, never with others.
 async fn store_schemas(
     connection: &mut SqliteConnection,
     key: i64,
     checkpoint: &Checkpoint,
 ) -> Result<()> {
     for record in &checkpoint.schemas {
-        let text = rows::to_json("schema", record)?;
-        sqlx::query(
-            "INSERT INTO schemas (job_key, stream, version, record) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (job_key, stream, version) DO NOTHING",
-        )
-        .bind(key)
-        .bind(&checkpoint.stream)
-        .bind(i64::from(record.version))
-        .bind(&text)
-        .execute(&mut *connection)
-        .await
-        .during("store a schema")?;
-        let stored: String = sqlx::query_scalar(
+        let stored: Option<String> = sqlx::query_scalar(
             "SELECT record FROM schemas WHERE job_key = ?1 AND stream = ?2 AND version = ?3",
         )
         .bind(key)
         .bind(&checkpoint.stream)
         .bind(i64::from(record.version))
-        .fetch_one(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await
         .during("read a schema")?;
-        let stored: SchemaRecord = rows::from_json("schema", &stored)?;
-        if stored != *record {
+        let stored: Option<SchemaRecord> = rows::optional_json("schema", stored.as_deref())?;
+        if stored.is_some_and(|stored| stored.columns != record.columns) {
             return Err(Error::new(
                 ErrorKind::Internal,
                 format!(
@@ -246,6 +234,17 @@ async fn store_schemas(
                 ),
             ));
         }
+        sqlx::query(
+            "INSERT INTO schemas (job_key, stream, version, record) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (job_key, stream, version) DO UPDATE SET record = excluded.record",
+        )
+        .bind(key)
+        .bind(&checkpoint.stream)
+        .bind(i64::from(record.version))
+        .bind(rows::to_json("schema", record)?)
+        .execute(&mut *connection)
+        .await
+        .during("store a schema")?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Jobs: created, claimed, changed, listed, forgotten.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -275,6 +276,11 @@ impl JobStore for SqliteStore {
     async fn undiscarded(&self, limit: u32) -> Result<Vec<(Job, Vec<Part>)>> {
         let mut transaction = self.read().await?;
         retention::undiscarded(&mut transaction, limit.min(PAGE)).await
+    }
+
+    async fn part_names(&self, feed: &FeedId) -> Result<BTreeSet<String>> {
+        let mut transaction = self.read().await?;
+        retention::part_names(&mut transaction, feed).await
     }
 
     async fn discarded(&self, id: &JobId) -> Result<()> {

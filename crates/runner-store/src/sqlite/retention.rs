@@ -1,6 +1,9 @@
 //! What is forgotten, and what is left to take away first.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
+use runner_core::ids::FeedId;
 use runner_core::part::Output;
 use runner_core::{Job, JobId, Part, Result};
 use sqlx::SqliteConnection;
@@ -78,6 +81,38 @@ pub(super) async fn undiscarded(
         found.push((stored.job, parts));
     }
     Ok(found)
+}
+
+/// Names of parts that a job may still need: those of jobs whose leftovers are not gone, and those on hold.
+pub(super) async fn part_names(
+    connection: &mut SqliteConnection,
+    feed: &FeedId,
+) -> Result<BTreeSet<String>> {
+    let recorded: Vec<String> = sqlx::query_scalar(
+        "SELECT p.name FROM parts AS p JOIN jobs AS j USING (job_key) JOIN feeds AS f USING (feed_key) \
+         WHERE f.tenant = ?1 AND f.name = ?2 AND j.parts_state <> 'discarded'",
+    )
+    .bind(feed.tenant.as_str())
+    .bind(&feed.name)
+    .fetch_all(&mut *connection)
+    .await
+    .during("read the names of parts")?;
+    let mut names: BTreeSet<String> = recorded.into_iter().collect();
+    let prepared: Vec<String> = sqlx::query_scalar(
+        "SELECT l.prepared FROM loads AS l JOIN jobs AS j USING (job_key) JOIN feeds AS f USING (feed_key) \
+         WHERE f.tenant = ?1 AND f.name = ?2 AND l.prepared IS NOT NULL AND (j.parts_state <> 'discarded' \
+         OR EXISTS (SELECT 1 FROM holds AS h WHERE h.job_id = j.id AND h.load_id = l.load_id AND h.is_released = 0))",
+    )
+    .bind(feed.tenant.as_str())
+    .bind(&feed.name)
+    .fetch_all(connection)
+    .await
+    .during("read the names of parts")?;
+    for text in &prepared {
+        let parts: Vec<Part> = rows::from_json("parts", text)?;
+        names.extend(parts.into_iter().map(|part| part.name));
+    }
+    Ok(names)
 }
 
 /// Releases what an ended hold kept, so that its job's leftovers are looked at again.
