@@ -9,4 +9,5 @@
 
 pub mod clock;
 pub mod plans;
+pub mod sink;
 pub mod store_contract;

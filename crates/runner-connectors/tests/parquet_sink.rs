@@ -1,0 +1,205 @@
+//! The contract of sinks, kept by a folder of Parquet files.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use async_trait::async_trait;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use runner_connectors::parquet::ParquetTarget;
+use runner_connectors::resolve::ResolvedSettings;
+use runner_connectors::sink::Target;
+use runner_connectors::storage::Storage;
+use runner_plan::arrow::arrow_type;
+use runner_plan::model::{ColumnField, LoadPlan, Target as TargetPlan};
+use runner_testkit::sink::values::{self, Row};
+use runner_testkit::sink::{SinkHarness, case_names, feed, run_case};
+
+struct Folders {
+    root: tempfile::TempDir,
+}
+
+impl Folders {
+    fn new() -> Self {
+        Self {
+            root: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn folder(plan: &LoadPlan) -> PathBuf {
+        match &plan.target {
+            TargetPlan::Parquet { location, .. } => PathBuf::from(location),
+            other => panic!("{other:?} is no folder"),
+        }
+    }
+}
+
+#[async_trait]
+impl SinkHarness for Folders {
+    fn place(&self, mut plan: LoadPlan) -> LoadPlan {
+        if let TargetPlan::Parquet { location, .. } = &mut plan.target {
+            let folder = self.root.path().join(&plan.table);
+            folder.display().to_string().clone_into(location);
+        }
+        plan
+    }
+
+    async fn open(&self, plan: &LoadPlan) -> Arc<dyn Target> {
+        let folder = Self::folder(plan).display().to_string();
+        let storage = Storage::open(&folder, &ResolvedSettings::default()).unwrap();
+        Arc::new(ParquetTarget::with_storage(storage, "zstd", plan, &feed()).unwrap())
+    }
+
+    async fn rows(&self, plan: &LoadPlan, columns: &[ColumnField]) -> Vec<Row> {
+        let folder = Self::folder(plan);
+        let mut rows = Vec::new();
+        for file in files(&folder) {
+            let relative = file
+                .strip_prefix(&folder)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
+            let is_hidden = |name: &str| name.starts_with('_') || name.starts_with('.');
+            if !relative.split('/').any(is_hidden) {
+                rows.extend(rows_of(&file, &relative, columns));
+            }
+        }
+        rows
+    }
+
+    async fn staged(&self, plan: &LoadPlan) -> Vec<String> {
+        let staging = Self::folder(plan).join("_uis_staging");
+        files(&staging)
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect()
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "parquet")
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Rows of a file, with what its folders' names say put back: as Hive has it.
+fn rows_of(file: &Path, relative: &str, columns: &[ColumnField]) -> Vec<Row> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap())
+        .unwrap()
+        .build()
+        .unwrap();
+    let mut rows = Vec::new();
+    for batch in reader {
+        let mut batch = batch.unwrap();
+        for pair in relative.split('/').filter_map(|name| name.split_once('=')) {
+            batch = with_constant(batch, pair, columns);
+        }
+        rows.extend(values::rows(&batch, columns));
+    }
+    rows
+}
+
+fn with_constant(
+    batch: RecordBatch,
+    (name, value): (&str, &str),
+    columns: &[ColumnField],
+) -> RecordBatch {
+    let decode = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8()
+            .unwrap()
+            .into_owned()
+    };
+    let name = decode(name);
+    let Some(column) = columns.iter().find(|column| column.name == name) else {
+        return batch;
+    };
+    assert!(
+        batch.column_by_name(&name).is_none(),
+        "`{name}` stands twice"
+    );
+    let value = (value != "__HIVE_DEFAULT_PARTITION__").then(|| decode(value));
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![value; batch.num_rows()]));
+    let array = arrow::compute::cast(&texts, &arrow_type(&column.column_type)).unwrap();
+    let mut arrays: Vec<(String, ArrayRef)> = batch
+        .schema()
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, array)| (field.name().clone(), Arc::clone(array)))
+        .collect();
+    arrays.push((name, array));
+    RecordBatch::try_from_iter(arrays).unwrap()
+}
+
+async fn check(case: &str) {
+    run_case(&Folders::new(), case).await;
+}
+
+macro_rules! cases {
+    ($($case:ident),* $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            check(stringify!($case)).await;
+        })*
+
+        #[test]
+        fn no_case_is_left_out() {
+            assert_eq!(case_names(), [$(stringify!($case)),*]);
+        }
+    };
+}
+
+cases! {
+    the_same_load_twice_is_once,
+    later_loads_add,
+    a_stale_load_conflicts,
+    two_processes_commit_one_load_once,
+    an_empty_load_leaves_a_mark,
+    keys_that_are_there_are_skipped,
+    many_small_parts_become_the_same_rows,
+    partitions_hold_all_rows,
+    sealed_parts_survive_their_process,
+    what_is_not_sealed_never_shows,
+    buffered_sink_error,
+    discarded_parts_are_gone,
+    superseded_rows_are_left_out,
+    superseded_rows_are_their_inputs_own,
+    preparing_twice_is_fine,
+    sweeping_spares_recorded_parts,
+    the_last_row_of_a_key_wins,
+    the_greatest_cursor_wins,
+    stored_rows_lose_to_newer_ones_only,
+    an_older_load_never_wins_over_a_newer_row,
+    insert_only_leaves_what_is_there,
+    a_row_without_a_key_is_refused,
+    keys_of_several_columns,
+    many_keys_in_many_files,
+    a_replace_takes_the_place_of_everything,
+    resume_with_replace,
+    a_replace_of_nothing_empties_the_table,
+    a_scope_spares_the_rest,
+    a_window_replaces_its_partitions,
+    an_unknown_table_has_no_columns,
+    parts_of_narrower_types_are_widened,
+    columns_may_be_added,
+    a_conflicting_type_is_refused,
+    every_type_comes_back,
+    nulls_of_every_type_come_back,
+    names_may_be_anything,
+}

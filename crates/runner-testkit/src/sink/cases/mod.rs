@@ -1,0 +1,87 @@
+//! The cases, by what they are about.
+
+mod append;
+mod crash;
+mod merge;
+mod replace;
+mod schema;
+mod values;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use runner_plan::model::{ColumnField, ColumnType};
+use serde_json::json;
+
+use super::{Row, SinkHarness, TableSpec, column, row};
+
+type Case<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+macro_rules! cases {
+    ($($module:ident::$name:ident),* $(,)?) => {
+        /// Every case, not yet begun.
+        pub(super) fn all(harness: &dyn SinkHarness) -> Vec<(&'static str, Case<'_>)> {
+            vec![$((stringify!($name), Box::pin($module::$name(harness)) as Case<'_>)),*]
+        }
+
+        pub(super) const NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+cases! {
+    append::the_same_load_twice_is_once,
+    append::later_loads_add,
+    append::a_stale_load_conflicts,
+    append::two_processes_commit_one_load_once,
+    append::an_empty_load_leaves_a_mark,
+    append::keys_that_are_there_are_skipped,
+    append::many_small_parts_become_the_same_rows,
+    append::partitions_hold_all_rows,
+    crash::sealed_parts_survive_their_process,
+    crash::what_is_not_sealed_never_shows,
+    crash::buffered_sink_error,
+    crash::discarded_parts_are_gone,
+    crash::superseded_rows_are_left_out,
+    crash::superseded_rows_are_their_inputs_own,
+    crash::preparing_twice_is_fine,
+    crash::sweeping_spares_recorded_parts,
+    merge::the_last_row_of_a_key_wins,
+    merge::the_greatest_cursor_wins,
+    merge::stored_rows_lose_to_newer_ones_only,
+    merge::an_older_load_never_wins_over_a_newer_row,
+    merge::insert_only_leaves_what_is_there,
+    merge::a_row_without_a_key_is_refused,
+    merge::keys_of_several_columns,
+    merge::many_keys_in_many_files,
+    replace::a_replace_takes_the_place_of_everything,
+    replace::resume_with_replace,
+    replace::a_replace_of_nothing_empties_the_table,
+    replace::a_scope_spares_the_rest,
+    replace::a_window_replaces_its_partitions,
+    schema::an_unknown_table_has_no_columns,
+    schema::parts_of_narrower_types_are_widened,
+    schema::columns_may_be_added,
+    schema::a_conflicting_type_is_refused,
+    values::every_type_comes_back,
+    values::nulls_of_every_type_come_back,
+    values::names_may_be_anything,
+}
+
+/// `id` and `name`.
+fn people() -> Vec<ColumnField> {
+    vec![
+        column("id", ColumnType::Integer),
+        column("name", ColumnType::String),
+    ]
+}
+
+fn person(id: i64, name: &str) -> Row {
+    row(json!({ "id": id, "name": name }))
+}
+
+fn table(name: &str) -> TableSpec {
+    TableSpec {
+        name: name.to_owned(),
+        ..TableSpec::default()
+    }
+}
