@@ -31,6 +31,13 @@ pub(crate) struct ChainQueue {
 enum Values {
     /// All are known: a single chain, a list, files.
     Known(VecDeque<(u64, ChainKey)>),
+    /// The numbers of a range, a page at a time.
+    Range {
+        from: i64,
+        step: i64,
+        count: u64,
+        next: u64,
+    },
     /// A parent's sealed list, page by page.
     Parent {
         stream: String,
@@ -43,8 +50,10 @@ enum Values {
 impl ChainQueue {
     pub(crate) async fn new(run: Arc<StreamRun>, resumed: ResumeState) -> Result<Self> {
         let values = values(&run).await?;
-        if let Values::Known(known) = &values {
-            run.chains_known(known.len() as u64);
+        match &values {
+            Values::Known(known) => run.chains_known(known.len() as u64),
+            Values::Range { count, .. } => run.chains_known(*count),
+            Values::Parent { .. } => {}
         }
         Ok(Self {
             run,
@@ -82,6 +91,19 @@ impl ChainQueue {
     async fn fill(&mut self) -> Result<bool> {
         match &mut self.values {
             Values::Known(known) => self.ready.append(known),
+            Values::Range {
+                from,
+                step,
+                count,
+                next,
+            } => {
+                let end = next.saturating_add(u64::from(VALUES_PER_PAGE)).min(*count);
+                for index in *next..end {
+                    let value = i128::from(*from) + i128::from(index) * i128::from(*step);
+                    self.ready.push_back(single(&value.to_string(), index));
+                }
+                *next = end;
+            }
             Values::Parent { is_done: true, .. } => {}
             Values::Parent {
                 stream,
@@ -206,17 +228,16 @@ impl ChainQueue {
     }
 }
 
-async fn values(run: &StreamRun) -> Result<Values> {
-    let single = |value: &str, index: u64| {
-        (
-            index,
-            ChainKey {
-                index,
-                value: value.to_owned(),
-                window: 0,
-            },
-        )
+fn single(value: &str, index: u64) -> (u64, ChainKey) {
+    let key = ChainKey {
+        index,
+        value: value.to_owned(),
+        window: 0,
     };
+    (index, key)
+}
+
+async fn values(run: &StreamRun) -> Result<Values> {
     let known = match &run.plan.source {
         SourcePlan::Files(_) => run
             .source
@@ -232,6 +253,14 @@ async fn values(run: &StreamRun) -> Result<Values> {
                 .zip(0..)
                 .map(|(value, index)| single(value, index))
                 .collect(),
+            Chains::Range { from, to, step, .. } => {
+                return Ok(Values::Range {
+                    from: *from,
+                    step: *step,
+                    count: range_length(*from, *to, *step),
+                    next: 0,
+                });
+            }
             Chains::Parent { stream, field, .. } => {
                 return Ok(Values::Parent {
                     stream: stream.clone(),
@@ -243,6 +272,15 @@ async fn values(run: &StreamRun) -> Result<Values> {
         },
     };
     Ok(Values::Known(known))
+}
+
+/// Both ends belong to the range.
+fn range_length(from: i64, to: i64, step: i64) -> u64 {
+    let span = i128::from(to) - i128::from(from);
+    if step == 0 || (span != 0 && span.signum() != i128::from(step.signum())) {
+        return 0;
+    }
+    u64::try_from(span / i128::from(step) + 1).unwrap_or(u64::MAX)
 }
 
 fn steps_of(run: &StreamRun) -> bool {
@@ -258,9 +296,9 @@ fn variables(run: &StreamRun, value: &str) -> BTreeMap<String, String> {
     };
     match &http.chains {
         Chains::Single => BTreeMap::new(),
-        Chains::Values { variable, .. } | Chains::Parent { variable, .. } => {
-            BTreeMap::from([(variable.clone(), value.to_owned())])
-        }
+        Chains::Values { variable, .. }
+        | Chains::Range { variable, .. }
+        | Chains::Parent { variable, .. } => BTreeMap::from([(variable.clone(), value.to_owned())]),
     }
 }
 

@@ -19,8 +19,8 @@ pub struct Environment {
     pub engines: BTreeMap<EngineName, String>,
     /// Engines that feeds may use; absent: the embedded one and every engine with an address.
     pub supported_engines: Option<Vec<EngineName>>,
-    /// Whether a default engine that isn't supported may give way to the embedded one.
-    pub engine_fallback: bool,
+    /// A default engine that isn't supported doesn't give way to the embedded one (`engine_fallback: none`).
+    pub refuse_engine_fallback: bool,
     /// Whether the secret store can write a rotated refresh token back.
     pub secrets_writable: bool,
     /// Limits a job whose document sets no limit (`JOB_TIMEOUT_SECONDS`).
@@ -84,7 +84,6 @@ impl Environment {
     pub fn local(data_dir: impl Into<String>) -> Self {
         Self {
             data_dir: data_dir.into(),
-            engine_fallback: true,
             ..Self::default()
         }
     }

@@ -1,6 +1,6 @@
 //! What a plan is made from, and what comes out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use runner_spec::model::EngineName;
 use runner_spec::{Diagnostic, Spec};
@@ -29,6 +29,8 @@ pub struct FeedSchemas {
     pub streams: BTreeMap<String, Vec<ColumnField>>,
     /// [`crate::LoadPlan::id`] → the table's columns.
     pub tables: BTreeMap<String, Vec<ColumnField>>,
+    /// Stream → top-level fields of its raw rows, before mapping, as earlier runs or a probe saw them.
+    pub fields: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What the caller asks for beside the document.

@@ -7,6 +7,7 @@ pub mod arrow;
 mod environment;
 mod inputs;
 pub mod model;
+pub mod names;
 mod planner;
 pub mod template;
 pub mod windows;

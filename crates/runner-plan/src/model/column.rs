@@ -11,7 +11,8 @@ use crate::template::Template;
 pub struct Columns {
     /// The known ones, in the order in which they are loaded.
     pub known: Vec<Column>,
-    /// No mapping was given: every field of a row that isn't known becomes a column under its snake_cased name.
+    /// No mapping was given: every field becomes a column under its snake_cased name ([`crate::names::snake_case`]). A known
+    /// column whose source is a field takes the field that has this name when it is snake_cased.
     pub pass_through: bool,
 }
 

@@ -133,7 +133,8 @@ pub enum AddedColumn {
     RunDate { name: String },
     /// `ingested_at`: the run's start.
     RunTime { name: String },
-    /// From the row's date-time column, else from the run's start.
+    /// From the row's date-time column `of`. Without `of` from the first date or date-time column that the rows turn out to
+    /// have, else from the run's start. A column of this name that the rows have themselves is left alone.
     Part {
         name: String,
         of: Option<String>,

@@ -19,9 +19,10 @@ pub use load::{
     Target,
 };
 pub use source::{
-    AllowedOrigins, Body, Chains, DataFormat, FileSource, HttpSource, IncrementalPlan, PageKind,
-    PagePlacement, PagePlan, RateLimit, RetryPolicy, RowPath, RowPathStep, SourcePlan, TextFormat,
-    TimeFormat, Variable, VariableSource, Window,
+    AllowedOrigins, Body, Chains, DataFormat, FileSource, HttpSource, IncrementalPlan,
+    PAGE_VARIABLES, PageKind, PagePlacement, PagePlan, RateLimit, RetryPolicy, RowPath,
+    RowPathStep, SIGNING_VARIABLES, SourcePlan, TextFormat, TimeFormat, Variable, VariableSource,
+    Window,
 };
 
 /// Version of the stored form of [`Plan`].

@@ -185,6 +185,13 @@ pub enum Chains {
         variable: String,
         values: Vec<String>,
     },
+    /// One per number; inclusive at both ends.
+    Range {
+        variable: String,
+        from: i64,
+        to: i64,
+        step: i64,
+    },
     /// One per distinct value of the parent, in first-seen order.
     Parent {
         variable: String,
@@ -273,3 +280,20 @@ pub struct FileSource {
     pub text: TextFormat,
     pub variables: Vec<Variable>,
 }
+
+/// What an HMAC's `string_to_sign` may use beside every other name: parts of the request that is signed.
+pub const SIGNING_VARIABLES: [&str; 10] = [
+    "body",
+    "body_sha256",
+    "host",
+    "method",
+    "path",
+    "query",
+    "timestamp",
+    "timestamp_iso",
+    "timestamp_ms",
+    "url",
+];
+
+/// Names under which templates find the page that is asked for, where the stream has pages.
+pub const PAGE_VARIABLES: [&str; 4] = ["cursor", "offset", "page", "page_size"];

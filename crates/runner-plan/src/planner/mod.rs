@@ -1,11 +1,106 @@
 //! From a document to its plan, in phases that each add what they decide and say what is wrong.
+//!
+//! Order of the phases: what isn't supported; the engine; endpoints with their templates ([`drafts`]); what binds each variable
+//! ([`bindings`]); which rows go where ([`routing`]); streams with their requests and columns ([`streams`]); transforms; loads.
+
+mod bindings;
+mod chains;
+mod checks;
+mod columns;
+mod context;
+mod credentials;
+mod drafts;
+mod engine;
+mod files;
+mod findings;
+mod formats;
+mod incremental;
+mod limits;
+mod loads;
+mod mapping;
+mod pages;
+mod partitions;
+mod requests;
+mod routing;
+mod row_paths;
+mod sinks;
+mod sql_tables;
+mod storage;
+mod streams;
+mod support;
+mod transforms;
+mod types;
+mod writes;
 
 use crate::inputs::{PlanInputs, Planned};
+use crate::model::{PLAN_FORMAT, Plan};
+use context::Context;
+use findings::Findings;
+use loads::LoadInputs;
+
+pub(crate) use engine::name as engine_name;
+pub(crate) use loads::kind_name;
+pub(crate) use partitions::text as partition_text;
+pub(crate) use row_paths::path_text;
 
 /// Decides everything before the first request, and reports all that is wrong at once.
-pub fn plan(_inputs: &PlanInputs<'_>) -> Planned {
+pub fn plan(inputs: &PlanInputs<'_>) -> Planned {
+    let context = Context { inputs: *inputs };
+    let mut findings = Findings::default();
+    let plan = build(context, &mut findings);
     Planned {
-        plan: None,
-        diagnostics: Vec::new(),
+        plan: (!findings.has_errors()).then_some(plan),
+        diagnostics: findings.into_diagnostics(),
+    }
+}
+
+fn build(context: Context<'_>, findings: &mut Findings) -> Plan {
+    support::check(context, findings);
+    let engine = engine::choose(context, findings);
+    let drafts = drafts::drafts(context, findings);
+    let bindings = bindings::bind(context, &drafts, findings);
+    let views = transforms::views(context, &drafts, findings);
+    let routing = routing::route(context, &drafts, &bindings, &views, findings);
+    let mut streams = streams::build(context, &drafts, &bindings, &routing, findings);
+    let transforms = transforms::build(context, &views, &routing);
+    let inputs = LoadInputs {
+        context,
+        routing: &routing,
+        streams: &streams,
+        transforms: &transforms,
+    };
+    let loads = loads::build(&inputs, findings);
+    loads::apply_keys(&loads, &mut streams);
+    let spec = context.spec();
+    let mut secrets = spec.global.secrets.clone();
+    secrets.extend(credentials::inline_secrets(&drafts));
+    let provider = &spec.provider;
+    let options = context.inputs.options;
+    Plan {
+        format: PLAN_FORMAT,
+        tenant: provider.tenant_id.clone(),
+        feed: spec.name.clone(),
+        document_hash: context.inputs.document_hash.to_owned(),
+        provider_name: provider.name.clone(),
+        provider_type: provider.provider_type,
+        owner: provider.owner.clone().unwrap_or_default(),
+        tags: provider.tags.clone(),
+        mode: provider.mode.unwrap_or_default(),
+        engine,
+        parameters: context.inputs.parameters.clone(),
+        config: provider.config.clone(),
+        secrets,
+        credentials: provider.credentials_ref.clone(),
+        streams,
+        transforms,
+        loads,
+        gates: limits::gates(context),
+        compatibility: spec.compatibility,
+        limits: limits::limits(context, findings),
+        moves_cursor: options.limit.is_none()
+            && options.base_url.is_none()
+            && options.window.is_none(),
+        row_limit: options.limit,
+        window: options.window.clone(),
     }
 }

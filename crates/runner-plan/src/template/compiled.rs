@@ -266,19 +266,20 @@ enum Node {
 }
 
 fn insert(branch: &mut BTreeMap<String, Node>, name: &str, value: Value) {
-    match name.split_once('.') {
-        None => {
-            branch.insert(name.to_owned(), Node::Leaf(value));
-        }
-        Some((first, rest)) => {
-            let node = branch
-                .entry(first.to_owned())
-                .or_insert_with(|| Node::Branch(BTreeMap::new()));
-            // A leaf came as a whole, with everything that is below it.
-            if let Node::Branch(entries) = node {
-                insert(entries, rest, value);
-            }
-        }
+    let Some((first, rest)) = name.split_once('.') else {
+        branch.insert(name.to_owned(), Node::Leaf(value));
+        return;
+    };
+    let node = branch
+        .entry(first.to_owned())
+        .or_insert_with(|| Node::Branch(BTreeMap::new()));
+    // A leaf came as a whole, with everything that is below it.
+    let Node::Branch(entries) = node else { return };
+    if matches!(first, "secrets" | "secret") {
+        // Names of secrets are free, dots included.
+        entries.insert(rest.to_owned(), Node::Leaf(value));
+    } else {
+        insert(entries, rest, value);
     }
 }
 

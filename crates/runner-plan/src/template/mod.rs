@@ -56,7 +56,9 @@ impl Template {
 
     /// Whether it needs rendering at all.
     pub fn is_constant(&self) -> bool {
-        !self.0.contains("{{") && !self.0.contains("{%")
+        !["{{", "{%", "{#"]
+            .iter()
+            .any(|delimiter| self.0.contains(delimiter))
     }
 
     pub fn compile(&self) -> Result<CompiledTemplate, TemplateError> {

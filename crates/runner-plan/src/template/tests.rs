@@ -109,7 +109,8 @@ impl Fixture {
 fn texts_render_as_in_jinja() {
     let fixture = Fixture::new();
     for (template, expected) in [
-        ("plain {# text #} }}", "plain {# text #} }}"),
+        ("plain { text } }}", "plain { text } }}"),
+        ("no {# comment #}{{ n }}", "no 7"),
         ("{{ ticker }}", "PARAM"),
         ("{{ config.api.version }}/{{config.page_size}}", "v2/50"),
         (

@@ -14,7 +14,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use cursor::{CursorKind, CursorValue};
-pub use duration::{format_duration, parse_duration};
+pub use duration::format_duration;
 pub use format::{WINDOW_VARIABLES, format_from, format_to, is_time_format, window_variables};
 
 use crate::model::{ExplicitWindow, IncrementalPlan, TimeFormat, Window};

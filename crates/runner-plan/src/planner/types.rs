@@ -1,0 +1,98 @@
+//! The contract's properties as types of columns.
+
+use runner_spec::model::{Contract, Property, PropertyType};
+
+use crate::model::{ColumnField, ColumnType};
+
+/// The type of a property; absent where the contract leaves it open.
+pub(crate) fn property_type(property: &Property) -> Option<ColumnType> {
+    Some(match property.kind? {
+        PropertyType::String => ColumnType::String,
+        PropertyType::Integer => ColumnType::Integer,
+        PropertyType::Number => ColumnType::Number,
+        PropertyType::Boolean => ColumnType::Boolean,
+        PropertyType::Date => ColumnType::Date,
+        PropertyType::DateTime => ColumnType::Timestamp,
+        PropertyType::Time => ColumnType::Time,
+        PropertyType::Uuid => ColumnType::Uuid,
+        PropertyType::Array => list_type(property.items.as_deref()),
+        PropertyType::Object => struct_type(property),
+    })
+}
+
+fn list_type(items: Option<&Property>) -> ColumnType {
+    let item = items.and_then(|items| Some((property_type(items)?, items.nullable)));
+    match item {
+        Some((column_type, nullable)) => ColumnType::List(Box::new(ColumnField {
+            name: "item".to_owned(),
+            column_type,
+            nullable,
+        })),
+        // Items of any type have no type of their own.
+        None => ColumnType::Json,
+    }
+}
+
+fn struct_type(property: &Property) -> ColumnType {
+    let fields: Option<Vec<ColumnField>> = property
+        .properties
+        .iter()
+        .map(|(name, field)| {
+            Some(ColumnField {
+                name: name.clone(),
+                column_type: property_type(field)?,
+                nullable: field.nullable || !property.required.contains(name),
+            })
+        })
+        .collect();
+    match fields {
+        Some(fields) if !fields.is_empty() => ColumnType::Struct(fields),
+        _ => ColumnType::Json,
+    }
+}
+
+/// Whether a null is a value of this property.
+pub(crate) fn is_nullable(contract: &Contract, name: &str, property: &Property) -> bool {
+    property.nullable || !contract.required.iter().any(|required| required == name)
+}
+
+/// The contract as the columns of a table that nobody has loaded yet.
+pub(crate) fn contract_fields(contract: &Contract) -> Vec<ColumnField> {
+    contract
+        .properties
+        .iter()
+        .filter_map(|(name, property)| {
+            Some(ColumnField {
+                name: name.clone(),
+                column_type: property_type(property)?,
+                nullable: is_nullable(contract, name, property),
+            })
+        })
+        .collect()
+}
+
+/// Whether every value of the narrower type is a value of the wider one, as a run may widen it.
+pub(crate) fn widens(from: &ColumnType, to: &ColumnType) -> bool {
+    use ColumnType as T;
+    match (from, to) {
+        _ if from == to => true,
+        (T::Integer, T::Number | T::Decimal { .. }) | (T::Date, T::Timestamp) | (_, T::Json) => {
+            true
+        }
+        (from, T::String) => !matches!(from, T::List(_) | T::Struct(_) | T::Binary),
+        (
+            T::Decimal { precision, scale },
+            T::Decimal {
+                precision: wider,
+                scale: finer,
+            },
+        ) => wider >= precision && finer >= scale,
+        (T::List(from), T::List(to)) => widens(&from.column_type, &to.column_type),
+        (T::Struct(from), T::Struct(to)) => from.iter().all(|field| {
+            to.iter().any(|wider| {
+                wider.name == field.name && widens(&field.column_type, &wider.column_type)
+            })
+        }),
+        _ => false,
+    }
+}
