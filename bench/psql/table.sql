@@ -1,6 +1,4 @@
-DROP SCHEMA IF EXISTS bench CASCADE;
-DROP SCHEMA public CASCADE;
-CREATE SCHEMA public;
+-- For a tool that fills a table it doesn't create.
 CREATE TABLE flights (
   year bigint, month bigint, day bigint, dep_time bigint, sched_dep_time bigint, dep_delay bigint, arr_time bigint,
   sched_arr_time bigint, arr_delay bigint, carrier text, flight bigint, tailnum text, origin text, dest text,

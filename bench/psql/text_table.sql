@@ -1,7 +1,4 @@
 -- For a tool that reads every CSV field as text and casts nothing.
-DROP SCHEMA IF EXISTS bench CASCADE;
-DROP SCHEMA public CASCADE;
-CREATE SCHEMA public;
 CREATE TABLE flights (
   year text, month text, day text, dep_time text, sched_dep_time text, dep_delay text, arr_time text,
   sched_arr_time text, arr_delay text, carrier text, flight text, tailnum text, origin text, dest text,

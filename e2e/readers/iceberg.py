@@ -3,6 +3,7 @@
 Usage:
   iceberg.py sql DATABASE TABLE [--sum COLUMN]... [--distinct COLUMN] [--rows N]
   iceberg.py rest URI S3_ENDPOINT ACCESS_KEY SECRET_KEY WAREHOUSE TABLE [--sum COLUMN]... [--distinct COLUMN] [--rows N]
+  iceberg.py metadata FILE [--sum COLUMN]... [--distinct COLUMN] [--rows N]
 
 DATABASE is the SQLite file of a SQL catalog; the catalog's name is read from it.
 """
@@ -12,6 +13,7 @@ import json
 import sqlite3
 
 import pyarrow.compute as compute
+from pyiceberg.table import StaticTable
 
 
 def sql_catalog(database):
@@ -54,18 +56,23 @@ def main():
     rest = kinds.add_parser("rest")
     for name in ("uri", "endpoint", "access_key", "secret_key", "warehouse"):
         rest.add_argument(name)
+    metadata = kinds.add_parser("metadata")
+    metadata.add_argument("file")
     for kind in (sql, rest):
         kind.add_argument("table")
+    for kind in (sql, rest, metadata):
         kind.add_argument("--sum", action="append", default=[])
         kind.add_argument("--distinct")
         kind.add_argument("--rows", type=int, default=0)
     options = parser.parse_args()
 
-    if options.kind == "sql":
-        catalog = sql_catalog(options.database)
+    if options.kind == "metadata":
+        table = StaticTable.from_metadata(options.file)
+    elif options.kind == "sql":
+        table = sql_catalog(options.database).load_table(options.table)
     else:
         catalog = rest_catalog(options.uri, options.endpoint, options.access_key, options.secret_key, options.warehouse)
-    table = catalog.load_table(options.table)
+        table = catalog.load_table(options.table)
     rows = table.scan().to_arrow()
     print(
         json.dumps(

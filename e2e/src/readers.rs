@@ -112,6 +112,16 @@ impl<'a> Readers<'a> {
         read(command.args(question.arguments()))
     }
 
+    /// pyiceberg on one metadata file, without a catalog.
+    pub fn iceberg_metadata(&self, file: &Path, question: &Question<'_>) -> Result<Tally> {
+        read(
+            self.script("iceberg.py")
+                .arg("metadata")
+                .arg(file)
+                .args(question.arguments()),
+        )
+    }
+
     /// DuckDB on the Parquet files that match a pattern (`**` crosses folders).
     pub fn parquet(&self, pattern: &str, question: &Question<'_>) -> Result<Tally> {
         read(

@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `provision` and `generate`.
+//! The project's own commands: `cargo xtask demo`, `test`, `provision`, `generate` and `bench`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a program for a terminal"
 )]
 
+mod bench;
 mod checks;
 mod command;
 mod demo;
@@ -36,6 +37,8 @@ enum Task {
     Test(test::Options),
     /// Install the servers and tools that the tests need into the cache folder
     Provision(provision::Options),
+    /// Measure a release build beside other tools and the floor
+    Bench(bench::Options),
     /// Write the generated files anew (schema of the document, reference pages)
     Generate,
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Provision(options) => provision::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Generate => generated::write(),
     };
     match outcome {

@@ -251,6 +251,14 @@ fn skipped_unless_in_ci(error: anyhow::Error) -> Result<Verdict> {
 
 fn check_format(_: &mut Session) -> Result<Verdict> {
     inherited(cargo().args(["fmt", "--all", "--", "--check"]))?;
+    // The benchmark's floor stands outside the workspace.
+    inherited(cargo().args([
+        "fmt",
+        "--manifest-path",
+        "bench/floor/Cargo.toml",
+        "--",
+        "--check",
+    ]))?;
     Ok(passed(""))
 }
 

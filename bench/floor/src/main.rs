@@ -88,7 +88,9 @@ fn read(kind: &str, source: &Path) -> Outcome<Vec<Vec<u8>>> {
         return Ok(vec![fs::read(source)?]);
     }
     let count = fs::read_dir(source)?.count();
-    (1..=count).map(|number| Ok(fs::read(source.join(format!("{number}.json")))?)).collect()
+    (1..=count)
+        .map(|number| Ok(fs::read(source.join(format!("{number}.json")))?))
+        .collect()
 }
 
 /// The Parquet file, and the schema of its rows.
@@ -106,7 +108,11 @@ impl Table {
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .build();
         let writer = ArrowWriter::try_new(File::create(target)?, schema.clone(), Some(properties))?;
-        Ok(Self { schema, writer, rows: 0 })
+        Ok(Self {
+            schema,
+            writer,
+            rows: 0,
+        })
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Outcome<()> {
@@ -137,11 +143,18 @@ impl Table {
 
     /// A page is one object whose list of rows is decoded as a list of structs.
     fn add_page(&mut self, bytes: &[u8]) -> Outcome<()> {
-        let rows = Field::new_list("rows", Field::new_list_field(DataType::Struct(fields()), true), true);
-        let reader = arrow_json::ReaderBuilder::new(Arc::new(Schema::new(vec![rows]))).build(Cursor::new(bytes))?;
+        let rows = Field::new_list(
+            "rows",
+            Field::new_list_field(DataType::Struct(fields()), true),
+            true,
+        );
+        let reader = arrow_json::ReaderBuilder::new(Arc::new(Schema::new(vec![rows])))
+            .build(Cursor::new(bytes))?;
         for page in reader {
             let page = page?;
-            self.add(&RecordBatch::from(page.column(0).as_list::<i32>().values().as_struct()))?;
+            self.add(&RecordBatch::from(
+                page.column(0).as_list::<i32>().values().as_struct(),
+            ))?;
         }
         Ok(())
     }
@@ -162,6 +175,10 @@ fn fields() -> Fields {
 /// What this process has used so far; its one thread is all there is.
 fn cpu_seconds() -> Outcome<f64> {
     let statistics = fs::read_to_string("/proc/self/schedstat")?;
-    let nanoseconds: f64 = statistics.split_whitespace().next().ok_or("no CPU time")?.parse()?;
+    let nanoseconds: f64 = statistics
+        .split_whitespace()
+        .next()
+        .ok_or("no CPU time")?
+        .parse()?;
     Ok(nanoseconds / 1e9)
 }
