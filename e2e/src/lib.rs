@@ -5,7 +5,9 @@
 //! makes a test *skip by name* on a developer's machine and *fail* in CI ([`require`]).
 
 mod binary;
+mod configuration;
 mod flights;
+mod generated_api;
 mod http;
 mod ports;
 mod process;
@@ -15,7 +17,9 @@ mod requirement;
 pub mod servers;
 
 pub use binary::{Invocation, Outcome, Runner};
+pub use configuration::Configuration;
 pub use flights::Flights;
+pub use generated_api::{GeneratedApi, Size};
 pub use http::{Response, request};
 pub use ports::{free_port, free_ports};
 pub use process::{Process, Signal};
