@@ -121,7 +121,15 @@ impl Invocation {
         Ok(outcome)
     }
 
-    /// Starts it and leaves it running, both outputs piped; for tests that kill it.
+    /// Starts it and leaves it running, its outputs thrown away.
+    pub fn spawn_silent(mut self) -> Result<Child> {
+        self.command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.command
+            .spawn()
+            .with_context(|| format!("failed to start {:?}", self.command))
+    }
+
+    /// Starts it and leaves it running, both outputs piped.
     pub fn spawn(mut self) -> Result<Child> {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         self.command

@@ -30,11 +30,20 @@ const CHUNK_ROWS: u64 = 4096;
 /// How much there is.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
+    /// The id of the first row.
+    pub first: u64,
     pub rows: u64,
     pub page_rows: u64,
     pub parents: u64,
     /// How long a page takes, so that a test can interrupt between and within pages.
     pub page_delay: Duration,
+}
+
+impl Size {
+    /// The id of the last row.
+    fn last(self) -> u64 {
+        self.first + self.rows - 1
+    }
 }
 
 /// A running API.
@@ -97,7 +106,9 @@ impl GeneratedApi {
 
     /// The sum of the column `amount_cents` over all rows.
     pub fn sum_of_amounts(&self) -> u64 {
-        (1..=self.shared.size.rows).map(amount_cents).sum()
+        (self.shared.size.first..=self.shared.size.last())
+            .map(amount_cents)
+            .sum()
     }
 }
 
@@ -134,7 +145,7 @@ impl Shared {
             .split('&')
             .find_map(|pair| pair.strip_prefix("cursor="))
             .and_then(|text| text.parse().ok())
-            .unwrap_or(1);
+            .unwrap_or(if path == "/rows" { self.size.first } else { 1 });
         match path {
             "/document" => self.send_document(connection),
             "/rows" => {
@@ -143,7 +154,7 @@ impl Shared {
                 send(
                     connection,
                     "200 OK",
-                    &self.page(cursor, self.size.rows, write_row),
+                    &self.page(cursor, self.size.last(), write_row),
                 )
             }
             "/parents" => send(
@@ -178,12 +189,12 @@ impl Shared {
     fn send_document(&self, mut connection: &TcpStream) -> std::io::Result<()> {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
         connection.write_all(head.as_bytes())?;
-        let mut first = 1;
+        let mut first = self.size.first;
         let mut chunk = String::from("{\"rows\":[");
-        while first <= self.size.rows {
-            let end = (first + CHUNK_ROWS).min(self.size.rows + 1);
+        while first <= self.size.last() {
+            let end = (first + CHUNK_ROWS).min(self.size.last() + 1);
             write_all(&mut chunk, first, end, write_row);
-            chunk.push_str(if end <= self.size.rows { "," } else { "]}" });
+            chunk.push_str(if end <= self.size.last() { "," } else { "]}" });
             connection.write_all(format!("{:x}\r\n{chunk}\r\n", chunk.len()).as_bytes())?;
             chunk.clear();
             first = end;
