@@ -287,6 +287,7 @@ mod tests {
     #[test]
     fn pages_cover_every_row_once_and_are_counted() {
         let size = Size {
+            first: 1,
             rows: 25,
             page_rows: 10,
             parents: 3,
