@@ -40,6 +40,14 @@ impl Runner {
         })
     }
 
+    /// A binary of one's own choice.
+    pub fn with_program(program: &Path, data_folder: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            data_folder: data_folder.to_owned(),
+        }
+    }
+
     /// Where this runner keeps its jobs, and its tables where the document names no other place.
     pub fn data_folder(&self) -> &Path {
         &self.data_folder
@@ -96,6 +104,11 @@ impl Invocation {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
+    }
+
+    /// The command itself, for whoever runs it below another program.
+    pub fn command(&self) -> &Command {
+        &self.command
     }
 
     /// Runs it to its end.

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `provision`, `generate` and `bench`.
+//! The project's own commands: `cargo xtask demo`, `test`, `provision`, `generate`, `bench` and `soak`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -10,7 +10,9 @@ mod checks;
 mod command;
 mod demo;
 mod generated;
+mod measure;
 mod provision;
+mod soak;
 mod test;
 mod toolbox;
 mod workspace;
@@ -39,6 +41,8 @@ enum Task {
     Provision(provision::Options),
     /// Measure a release build beside other tools and the floor
     Bench(bench::Options),
+    /// Run a release build at full size: random kills, and memory on large inputs
+    Soak(soak::Options),
     /// Write the generated files anew (schema of the document, reference pages)
     Generate,
 }
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Provision(options) => provision::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::Generate => generated::write(),
     };
     match outcome {

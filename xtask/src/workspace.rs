@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use crate::command::{captured, cargo};
+use crate::command::{captured, cargo, inherited};
 
 /// The package that holds the binary.
 pub(crate) const BINARY_PACKAGE: &str = "runner";
@@ -66,6 +66,20 @@ impl Workspace {
     pub(crate) fn binary(&self, folder: &str) -> PathBuf {
         self.target_directory.join(folder).join(BINARY)
     }
+}
+
+/// Builds the binary for users and gives its path.
+pub(crate) fn release_binary() -> Result<PathBuf> {
+    println!("==> building the release binary");
+    inherited(cargo().args([
+        "build",
+        "--release",
+        "--workspace",
+        "--locked",
+        "--bin",
+        BINARY,
+    ]))?;
+    Ok(Workspace::load()?.binary("release"))
 }
 
 /// The repository's files, by their paths from its root: no build output and nothing hidden, but for `.ci`.

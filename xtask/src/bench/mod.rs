@@ -28,11 +28,7 @@ use self::{
     contest::{Contender, Scenario},
     report::Results,
 };
-use crate::{
-    command::{captured, cargo, inherited},
-    provision,
-    workspace::{BINARY, Workspace},
-};
+use crate::{command::captured, provision, workspace};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -77,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Some(binary) => binary
             .canonicalize()
             .with_context(|| format!("there is no `{}`", binary.display()))?,
-        None => release_build()?,
+        None => workspace::release_binary()?,
     };
     let arena = Arena::open(binary, options.rows)?;
     let mut results = Results::new(arena.rows, options.runs);
@@ -142,19 +138,6 @@ fn chosen_contenders(names: &[String]) -> Result<Vec<Contender>> {
         names.is_empty() || names.iter().any(|name| name == contender.name())
     };
     Ok(Contender::ALL.into_iter().filter(is_chosen).collect())
-}
-
-fn release_build() -> Result<PathBuf> {
-    println!("==> building the release binary");
-    inherited(cargo().args([
-        "build",
-        "--release",
-        "--workspace",
-        "--locked",
-        "--bin",
-        BINARY,
-    ]))?;
-    Ok(Workspace::load()?.binary("release"))
 }
 
 impl Arena {

@@ -1,17 +1,12 @@
 //! One measured run, whose rows are counted where they went.
 
 use std::{
-    fmt,
-    fs::{self, File},
+    fmt, fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use runner_e2e::{
-    readers::{self, Question},
-    repository,
-};
+use runner_e2e::readers::{self, Question};
 use serde::Deserialize;
 
 use super::{
@@ -19,6 +14,7 @@ use super::{
     commands::{self, Place},
     contest::{Contender, Scenario, Target},
 };
+use crate::measure::{Measured, measure};
 
 /// What one run took.
 #[derive(Clone, Copy, Debug)]
@@ -39,16 +35,6 @@ impl fmt::Display for Sample {
     }
 }
 
-/// What `bench/measure.py` writes.
-#[derive(Debug, Deserialize)]
-struct Usage {
-    code: i32,
-    wall_s: f64,
-    user_s: f64,
-    system_s: f64,
-    peak_rss_kib: f64,
-}
-
 /// What the floor prints of the part that counts.
 #[derive(Debug, Deserialize)]
 struct FloorReport {
@@ -62,19 +48,9 @@ pub(super) fn take(arena: &Arena, scenario: Scenario, contender: Contender) -> R
     if scenario.target == Target::Postgres {
         commands::reset_database(arena, scenario, contender)?;
     }
-    let result = arena.folder.path().join("usage.json");
-    let log = arena.folder.path().join("contender.log");
-    let output = File::create(&log)?;
     let command = commands::command(arena, scenario, contender, &place)?;
-    let mut measured = measured(&command, &result);
-    measured
-        .stdin(commands::standard_input(arena, scenario, contender)?)
-        .stdout(output.try_clone()?)
-        .stderr(output);
-    measured.status().context("failed to start python3")?;
-    let printed = fs::read_to_string(&log).unwrap_or_default();
-    let usage: Usage =
-        serde_json::from_slice(&fs::read(&result).with_context(|| printed.clone())?)?;
+    let standard_input = commands::standard_input(arena, scenario, contender)?;
+    let Measured { usage, printed } = measure(&command, standard_input, arena.folder.path())?;
     ensure!(
         usage.code == 0,
         "it ended with code {}:\n{printed}",
@@ -89,8 +65,8 @@ pub(super) fn take(arena: &Arena, scenario: Scenario, contender: Contender) -> R
     );
     let mut sample = Sample {
         wall_s: usage.wall_s,
-        cpu_s: usage.user_s + usage.system_s,
-        peak_rss_mb: usage.peak_rss_kib * 1024.0 / 1e6,
+        cpu_s: usage.cpu_s(),
+        peak_rss_mb: usage.peak_rss_mb(),
     };
     if contender == Contender::Floor {
         let report: FloorReport =
@@ -98,26 +74,6 @@ pub(super) fn take(arena: &Arena, scenario: Scenario, contender: Contender) -> R
         (sample.wall_s, sample.cpu_s) = (report.wall_s, report.cpu_s);
     }
     Ok(sample)
-}
-
-/// The command below the program that measures it, with the same environment and folder.
-fn measured(command: &Command, result: &Path) -> Command {
-    let mut measured = Command::new("python3");
-    measured
-        .arg(repository().join("bench/measure.py"))
-        .arg(result)
-        .arg(command.get_program())
-        .args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => measured.env(name, value),
-            None => measured.env_remove(name),
-        };
-    }
-    if let Some(folder) = command.get_current_dir() {
-        measured.current_dir(folder);
-    }
-    measured
 }
 
 fn count(arena: &Arena, scenario: Scenario, contender: Contender, place: &Place) -> Result<u64> {
