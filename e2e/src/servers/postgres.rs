@@ -1,7 +1,7 @@
 //! PostgreSQL in a data folder of its own, never as root.
 
 use std::{
-    fs,
+    env, fs,
     os::unix::{
         fs::{MetadataExt as _, chown},
         process::CommandExt as _,
@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use crate::{
     free_port,
     process::{Process, Signal},
+    provision::{Cache, READERS},
+    repository,
 };
 
 const SUPERUSER: &str = "postgres";
@@ -101,9 +103,18 @@ impl Postgres {
         self.port
     }
 
-    /// Runs SQL with psql and gives its unaligned output without headers.
+    /// Runs SQL and gives its output as psql prints it, unaligned and without headers.
     pub fn psql(&self, sql: &str) -> Result<String> {
-        let output = checked(self.psql_command().args(["--command", sql]))?;
+        let mut command = match self.psql_program() {
+            Some(_) => {
+                let mut command = self.psql_command();
+                command.args(["--command", sql]);
+                command
+            }
+            // The build from Maven Central brings no client.
+            None => self.psycopg_command(sql)?,
+        };
+        let output = checked(&mut command)?;
         Ok(String::from_utf8_lossy(&output.stdout)
             .trim_end()
             .to_owned())
@@ -111,12 +122,8 @@ impl Postgres {
 
     /// psql, connected to this server, stopping at the first error.
     pub fn psql_command(&self) -> Command {
-        let beside = self.programs.join("bin/psql");
-        let mut command = Command::new(if beside.is_file() {
-            beside
-        } else {
-            PathBuf::from("psql")
-        });
+        let program = self.psql_program().unwrap_or_else(|| PathBuf::from("psql"));
+        let mut command = Command::new(program);
         command.args([
             "--no-psqlrc",
             "--quiet",
@@ -124,9 +131,29 @@ impl Postgres {
             "--no-align",
             "--set",
             "ON_ERROR_STOP=1",
-            &self.url(),
         ]);
+        command.arg(self.url());
         command
+    }
+
+    fn psql_program(&self) -> Option<PathBuf> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(self.programs.join("bin"))
+            .chain(env::split_paths(&path).collect::<Vec<_>>());
+        folders
+            .map(|folder| folder.join("psql"))
+            .find(|program| program.is_file())
+    }
+
+    fn psycopg_command(&self, sql: &str) -> Result<Command> {
+        let readers = Cache::open()?
+            .find(&READERS)
+            .context("neither psql nor the readers are installed")?;
+        let mut command = Command::new(readers.join("bin/python"));
+        command
+            .arg(repository().join("e2e/readers/sql.py"))
+            .args([&self.url(), sql]);
+        Ok(command)
     }
 
     pub fn process(&self) -> &Process {
