@@ -14,6 +14,7 @@ const issuer = `http://127.0.0.1:${port}`;
 const client = { client_id: "feed", client_secret: "feed-secret-0123456789abcdef0123456789abcdef" };
 const resource = `${issuer}/api`;
 const ttl = Number(process.env.TOKEN_TTL_SECONDS ?? "60");
+const pageDelay = Number(process.env.PAGE_DELAY_MS ?? "0");
 const counters = { issued: 0, refused: 0, served: 0 };
 
 const provider = new Provider(issuer, {
@@ -72,6 +73,7 @@ async function api(request, response) {
   const found = token && ((await provider.ClientCredentials.find(token)) ?? (await provider.AccessToken.find(token)));
   if (!found || found.isExpired) return answer(401, { error: "invalid_token" });
   counters.served += 1;
+  await new Promise((resolve) => setTimeout(resolve, pageDelay));
   const page = Number(url.searchParams.get("page") ?? "1");
   const items = page > 3 ? [] : [page * 2 - 1, page * 2].map((id) => ({ id, name: `item ${id}` }));
   return answer(200, { items });

@@ -132,7 +132,7 @@ fn the_oauth2_server_issues_rotates_and_checks_tokens() -> Result<()> {
     let Some(component) = require(&NODE_SERVERS) else {
         return Ok(());
     };
-    let server = OauthServer::start(&component, Duration::from_mins(1))?;
+    let server = OauthServer::start(&component, Duration::from_mins(1), Duration::ZERO)?;
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let token = |grant: &str| {
         let body = format!("{grant}&client_id={CLIENT_ID}&client_secret={CLIENT_SECRET}");

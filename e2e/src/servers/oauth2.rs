@@ -24,8 +24,8 @@ pub struct OauthServer {
 }
 
 impl OauthServer {
-    /// Starts the server; the access tokens it issues live as long as told.
-    pub fn start(component: &Path, token_lifetime: Duration) -> Result<Self> {
+    /// Starts the server; the access tokens it issues live as long as told, and the API takes its time for a page.
+    pub fn start(component: &Path, token_lifetime: Duration, page_delay: Duration) -> Result<Self> {
         let port = free_port()?;
         let folder = tempfile::tempdir()?;
         let mut command = Command::new("node");
@@ -33,6 +33,7 @@ impl OauthServer {
             .arg(component.join("oauth2.mjs"))
             .arg(port.to_string());
         command.env("TOKEN_TTL_SECONDS", token_lifetime.as_secs().to_string());
+        command.env("PAGE_DELAY_MS", page_delay.as_millis().to_string());
         let mut process = Process::start("oauth2", &mut command, folder, Signal::Terminate)?;
         process.wait_until(|process| started(&process.log()).is_some())?;
         let line = started(&process.log()).context("the server's first line has gone")?;
