@@ -10,7 +10,6 @@ mod checks;
 mod command;
 mod demo;
 mod generated;
-mod measure;
 mod provision;
 mod soak;
 mod test;

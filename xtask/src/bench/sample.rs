@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use runner_e2e::readers::{self, Question};
+use runner_e2e::{
+    Measured, measure,
+    readers::{self, Question},
+};
 use serde::Deserialize;
 
 use super::{
@@ -14,7 +17,6 @@ use super::{
     commands::{self, Place},
     contest::{Contender, Scenario, Target},
 };
-use crate::measure::{Measured, measure};
 
 /// What one run took.
 #[derive(Clone, Copy, Debug)]

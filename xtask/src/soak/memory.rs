@@ -4,13 +4,12 @@ use std::{path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Result, ensure};
 use runner_e2e::{
-    Configuration, GeneratedApi, Invocation, Runner, Size, readers::Question, repository,
+    Configuration, GeneratedApi, Invocation, Runner, Size, measure, readers::Question, repository,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Ground, Options};
-use crate::measure::measure;
 
 /// The most resident memory that a run may ever have, in megabytes.
 const LIMIT_MB: f64 = 400.0;

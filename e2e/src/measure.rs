@@ -7,12 +7,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use runner_e2e::repository;
 use serde::Deserialize;
+
+use crate::repository;
 
 /// What `bench/measure.py` writes.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Usage {
+pub struct Usage {
     pub code: i32,
     pub wall_s: f64,
     user_s: f64,
@@ -22,29 +23,26 @@ pub(crate) struct Usage {
 
 impl Usage {
     /// User and system time of the program and the children that it waited for.
-    pub(crate) fn cpu_s(&self) -> f64 {
+    pub fn cpu_s(&self) -> f64 {
         self.user_s + self.system_s
     }
 
     /// The peak of the largest process, in megabytes (10⁶ bytes).
-    pub(crate) fn peak_rss_mb(&self) -> f64 {
+    pub fn peak_rss_mb(&self) -> f64 {
         self.peak_rss_kib * 1024.0 / 1e6
     }
 }
 
 /// A finished command.
-pub(crate) struct Measured {
+#[derive(Debug)]
+pub struct Measured {
     pub usage: Usage,
     /// Both of its outputs.
     pub printed: String,
 }
 
 /// Runs a command to its end; files of the measurement lie in `scratch`.
-pub(crate) fn measure(
-    command: &Command,
-    standard_input: Stdio,
-    scratch: &Path,
-) -> Result<Measured> {
+pub fn measure(command: &Command, standard_input: Stdio, scratch: &Path) -> Result<Measured> {
     let (result, log) = (scratch.join("usage.json"), scratch.join("printed.log"));
     let output = File::create(&log)?;
     let status = below_measurement(command, &result)
