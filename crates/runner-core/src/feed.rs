@@ -19,8 +19,9 @@ pub struct FeedState {
     pub schemas: BTreeMap<String, SchemaRecord>,
     /// Stream → the accepted schema of the source, the union of what was accepted.
     pub accepted: BTreeMap<String, Observed>,
-    /// Hash of the columns part of the document that set `accepted`, per stream.
-    pub accepted_for: BTreeMap<String, String>,
+    /// Stream → source field → what the document said of it when `accepted` was set: a field of which it says something else now is
+    /// set anew.
+    pub accepted_for: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// Cursor of one stream and chain value.

@@ -37,7 +37,10 @@ pub enum Transition {
         keeps_parts: bool,
     },
     Cancelled,
-    TimedOut,
+    TimedOut {
+        failure: Failure,
+        keeps_parts: bool,
+    },
     /// The parts that nothing refers to are gone.
     Discarded,
     /// Gives the claim back without ending the job, so that another worker may go on.
@@ -72,7 +75,7 @@ impl Transition {
             Self::Completed => "completed",
             Self::Failed { .. } => "failed",
             Self::Cancelled => "cancelled",
-            Self::TimedOut => "timed_out",
+            Self::TimedOut { .. } => "timed_out",
             Self::Discarded => "discarded",
             Self::Released => "released",
         }
@@ -105,19 +108,18 @@ impl Transition {
                 blocked_by,
                 keeps_parts,
             } => {
-                if job.state == JobState::Failed {
-                    return Ok(());
-                }
-                end(job, JobState::Failed, now)?;
-                job.failure = Some(failure);
-                job.blocked_by = blocked_by;
-                if keeps_parts {
-                    job.parts = PartsState::Kept;
+                let is_repeat = job.state == JobState::Failed;
+                unsuccessful(job, JobState::Failed, failure, keeps_parts, now)?;
+                if !is_repeat {
+                    job.blocked_by = blocked_by;
                 }
                 Ok(())
             }
             Self::Cancelled => end(job, JobState::Cancelled, now),
-            Self::TimedOut => end(job, JobState::TimedOut, now),
+            Self::TimedOut {
+                failure,
+                keeps_parts,
+            } => unsuccessful(job, JobState::TimedOut, failure, keeps_parts, now),
             Self::Discarded => discarded(job),
             Self::Released => {
                 if job.state.is_terminal() {
@@ -199,6 +201,13 @@ fn committing(job: &mut Job, prepared: Vec<(String, Vec<Part>)>) -> Result<()> {
         };
     }
     require(job, &[JobState::Gating], "commit")?;
+    // Whoever asked for a stop was told that it will come: from here on it could not.
+    if job.cancel_requested {
+        return Err(Error::new(
+            ErrorKind::Cancelled,
+            format!("job `{}` was asked to stop", job.id),
+        ));
+    }
     job.state = JobState::Committing;
     job.loads = prepared
         .into_iter()
@@ -248,6 +257,24 @@ fn completed(job: &mut Job, now: DateTime<Utc>) -> Result<()> {
     job.parts = PartsState::Leftover;
     job.ended_at = Some(now);
     job.lease_expires_at = None;
+    Ok(())
+}
+
+fn unsuccessful(
+    job: &mut Job,
+    state: JobState,
+    failure: Failure,
+    keeps_parts: bool,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    if job.state == state {
+        return Ok(());
+    }
+    end(job, state, now)?;
+    job.failure = Some(failure);
+    if keeps_parts {
+        job.parts = PartsState::Kept;
+    }
     Ok(())
 }
 
@@ -308,7 +335,7 @@ fn reopen(job: &mut Job) -> Result<()> {
             }
             Ok(())
         }
-        JobState::Failed if job.parts == PartsState::Kept => {
+        JobState::Failed | JobState::TimedOut if job.parts == PartsState::Kept => {
             // The rows of a run that drift blocked were read whole: only the gates look again.
             job.state = if job.blocked_by.is_some() {
                 JobState::Gating
@@ -327,12 +354,16 @@ fn reopen(job: &mut Job) -> Result<()> {
             }
             Ok(())
         }
-        JobState::Failed => Err(Error::new(
+        JobState::Failed | JobState::TimedOut => Err(Error::new(
             ErrorKind::Conflict,
-            format!("job `{}` failed and kept no rows to go on with", job.id),
+            format!(
+                "job `{}` is {} and kept no rows to go on with",
+                job.id,
+                job.state.as_str()
+            ),
         )
         .with_help("run the document again")),
-        JobState::Completed | JobState::Cancelled | JobState::TimedOut => Err(Error::new(
+        JobState::Completed | JobState::Cancelled => Err(Error::new(
             ErrorKind::Conflict,
             format!(
                 "job `{}` is {} and can't be resumed",

@@ -1,23 +1,32 @@
-//! Where cursors move when a run commits: only over what was read to its natural end.
+//! Where cursors move when a run commits: only over what was read to its natural end, and only forward. Pure.
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use runner_core::checkpoint::ChainOutcome;
 use runner_core::feed::CursorState;
 use runner_core::{ChainEnd, JobId};
+use runner_plan::windows::{CursorKind, CursorValue};
+
+/// Later values load and are warned of, but don't move the cursor: a clock that is wrong would hide every row until then.
+const FUTURE_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// The cursor of one value after its chains (one a window, in their order); none where it stays.
 pub fn moved(stream: &str, job: &JobId, outcomes: &[ChainOutcome]) -> Option<CursorState> {
     let mut moved = None;
-    for outcome in outcomes {
-        // A window behind one that was not read whole would leave a gap.
-        if !outcome.end.is_some_and(ChainEnd::is_natural) {
+    for (number, outcome) in (0_u32..).zip(outcomes) {
+        // A window behind one that was not read whole, or not at all, would leave a gap.
+        let follows = outcome.chain.window == number;
+        if !follows || !outcome.end.is_some_and(ChainEnd::is_natural) {
             break;
         }
         let Some(cursor) = &outcome.cursor else {
             continue;
         };
         let (position, boundary) = match (&cursor.complete_to, &cursor.behind) {
-            (Some(to), _) => (Some(to.clone()), Default::default()),
-            (None, Some(behind)) => (Some(behind.clone()), Default::default()),
+            // Half-open windows meet without overlap: there is nothing to tell apart at their edge.
+            (Some(to), _) => (Some(to.clone()), BTreeMap::new()),
+            (None, Some(behind)) => (Some(behind.clone()), BTreeMap::new()),
             (None, None) => (cursor.maximum.clone(), cursor.boundary.clone()),
         };
         // An empty position never overwrites a stored one.
@@ -32,6 +41,34 @@ pub fn moved(stream: &str, job: &JobId, outcomes: &[ChainOutcome]) -> Option<Cur
         }
     }
     moved
+}
+
+/// The new cursor, unless it is behind the stored one or beyond the run's own time.
+pub fn forward(
+    kind: CursorKind,
+    nominal_time: DateTime<Utc>,
+    stored: Option<&CursorState>,
+    new: CursorState,
+) -> Option<CursorState> {
+    let parse = |state: &CursorState| kind.parse(state.cursor.as_deref()?).ok();
+    let Some(value) = parse(&new) else {
+        // What is no value of its type can't be compared with anything.
+        return Some(new);
+    };
+    if is_future(&value, nominal_time) {
+        return None;
+    }
+    let is_behind = stored.and_then(parse).is_some_and(|stored| value < stored);
+    (!is_behind).then_some(new)
+}
+
+fn is_future(value: &CursorValue, nominal_time: DateTime<Utc>) -> bool {
+    let limit = nominal_time + FUTURE_TOLERANCE;
+    match value {
+        CursorValue::Timestamp(time) => *time > limit,
+        CursorValue::Date(date) => *date > limit.date_naive(),
+        CursorValue::Integer(_) | CursorValue::Number(_) | CursorValue::Text(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -104,5 +141,61 @@ mod tests {
         ];
         assert_eq!(position(&outcomes), Some("b".to_owned()));
         assert_eq!(position(&outcomes[1..]), None);
+        // A window that nobody began is a gap as well.
+        let lost = [outcomes[0].clone(), outcomes[2].clone()];
+        assert_eq!(position(&lost), Some("b".to_owned()));
+        let whole = [outcomes[0].clone(), outcome(1, read, window("c"))];
+        assert_eq!(position(&whole), Some("c".to_owned()));
+    }
+
+    #[test]
+    fn a_boundary_that_grew_too_large_keeps_the_cursor_one_value_behind() {
+        let cursor = ChainCursor {
+            behind: Some("8".to_owned()),
+            ..maximum("9")
+        };
+        let outcome = outcome(0, Some(ChainEnd::Natural), cursor);
+        assert_eq!(position(&[outcome]), Some("8".to_owned()));
+    }
+
+    #[test]
+    fn cursors_compare_as_their_type_and_only_move_forward() {
+        use CursorKind::{Date, Integer, Text, Timestamp};
+        let state = |text: &str| CursorState {
+            cursor: Some(text.to_owned()),
+            ..CursorState::default()
+        };
+        let nominal: DateTime<Utc> = "2026-01-10T00:00:00Z".parse().unwrap();
+        for (kind, stored, new, moves) in [
+            (Integer, Some("9"), "10", true),
+            (Integer, Some("10"), "9", false),
+            (Integer, Some("10"), "10", true),
+            (Integer, None, "-1", true),
+            (Text, Some("9"), "10", false),
+            (Text, Some("10"), "9", true),
+            // One instant, written differently.
+            (
+                Timestamp,
+                Some("2026-01-01T10:00:00Z"),
+                "2026-01-01T11:30:00+02:00",
+                false,
+            ),
+            (
+                Timestamp,
+                Some("2026-01-01T10:00:00Z"),
+                "2026-01-01T10:00:00.5Z",
+                true,
+            ),
+            (Timestamp, None, "2026-01-10T00:05:00Z", true),
+            (Timestamp, None, "2026-01-10T00:05:01Z", false),
+            (Date, None, "2026-01-10", true),
+            (Date, None, "2026-01-11", false),
+            // An id may be as large as it likes.
+            (Integer, None, "99999999999999", true),
+        ] {
+            let stored = stored.map(state);
+            let moved = forward(kind, nominal, stored.as_ref(), state(new));
+            assert_eq!(moved.is_some(), moves, "{kind:?}: {stored:?} to {new}");
+        }
     }
 }

@@ -1,9 +1,14 @@
 //! Drift: what a run observed of its source's schema against what was accepted before.
 //!
-//! Pure. Types are names as the decoder reports them (`boolean`, `integer`, `number`, `string`, `array`, `object`, …).
+//! Pure. Types are names as the decoder reports them (`boolean`, `integer`, `number`, `string`, `array`, `object`, …). The accepted
+//! schema is the union of what was accepted; the first good run sets it, and so does a document for the fields that it changed.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use runner_core::checkpoint::{Observed, ObservedField};
 use runner_core::feed::{DriftChange, DriftDecision, DriftKind};
+use runner_plan::StreamPlan;
+use runner_plan::model::{CheckKind, Column, ColumnSource, RowPath, RowPathStep, TypeOrigin};
 use runner_spec::model::Compatibility;
 
 /// What a run's schema means under a compatibility mode.
@@ -13,17 +18,86 @@ pub struct Judgement {
     pub decision: DriftDecision,
     /// Changes that the mode does not accept.
     pub refused: Vec<DriftChange>,
-    /// The union of what is accepted now.
-    pub accepted: Observed,
 }
 
-/// What the plan needs of the source's fields.
-#[derive(Clone, Copy, Debug)]
-pub struct Needs<'a> {
-    /// Source fields that are required or mapped: their absence counts.
-    pub fields: &'a [String],
+/// What the document needs of the source's fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Fields that a column is mapped from.
+    pub mapped: BTreeSet<String>,
+    /// Those that no row may lack.
+    pub required: BTreeSet<String>,
     /// A run with fewer rows proves no absence.
     pub sample_size: u64,
+    /// Fields of which the document says something else now: they are set anew.
+    pub redefined: BTreeSet<String>,
+}
+
+impl Needs {
+    /// `defined` is what the document said when the accepted schema was set ([`definitions`]).
+    pub fn of(stream: &StreamPlan, defined: Option<&BTreeMap<String, String>>) -> Self {
+        let mut needs = Self {
+            sample_size: u64::from(stream.sample_size),
+            ..Self::default()
+        };
+        for column in &stream.columns.known {
+            let Some(field) = source_field(column) else {
+                continue;
+            };
+            needs.mapped.insert(field.to_owned());
+            let is_checked = stream
+                .checks
+                .iter()
+                .any(|check| check.kind == CheckKind::Required && check.column == column.name);
+            if !column.nullable || is_checked {
+                needs.required.insert(field.to_owned());
+            }
+        }
+        if let Some(defined) = defined {
+            let now = definitions(stream);
+            needs.redefined = now
+                .iter()
+                .filter(|&(field, definition)| defined.get(field) != Some(definition))
+                .chain(
+                    defined
+                        .iter()
+                        .filter(|(field, _)| !now.contains_key(*field)),
+                )
+                .map(|(field, _)| field.clone())
+                .collect();
+        }
+        needs
+    }
+
+    fn is_redefined(&self, field: &str) -> bool {
+        let top = field.split('.').next().unwrap_or(field);
+        self.redefined.contains(field) || self.redefined.contains(top)
+    }
+}
+
+/// What the document says of each source field: the columns that it becomes, and their types where the document fixes them.
+pub fn definitions(stream: &StreamPlan) -> BTreeMap<String, String> {
+    let mut definitions: BTreeMap<String, String> = BTreeMap::new();
+    for column in &stream.columns.known {
+        let Some(field) = source_field(column) else {
+            continue;
+        };
+        let fixed = match column.origin {
+            TypeOrigin::Contract | TypeOrigin::Document => column.column_type.as_ref(),
+            // What was seen or stored is not the document's word.
+            TypeOrigin::Stored | TypeOrigin::Sample | TypeOrigin::Open => None,
+        };
+        let definition = match fixed {
+            Some(fixed) => format!("{} {fixed}", column.name),
+            None => column.name.clone(),
+        };
+        let known = definitions.entry(field.to_owned()).or_default();
+        if !known.is_empty() {
+            known.push_str(", ");
+        }
+        known.push_str(&definition);
+    }
+    definitions
 }
 
 /// Judges a run. `accepted` is none before the first good run, which sets it.
@@ -32,97 +106,127 @@ pub fn judge(
     accepted: Option<&Observed>,
     mode: Compatibility,
     blocks: bool,
-    needs: Needs<'_>,
+    needs: &Needs,
 ) -> Judgement {
     let Some(accepted) = accepted else {
         return Judgement {
             changes: Vec::new(),
             decision: DriftDecision::FirstRun,
             refused: Vec::new(),
-            accepted: observed.clone(),
         };
     };
     let changes = changes(observed, accepted, needs);
     let refused: Vec<_> = changes
         .iter()
-        .filter(|change| !accepts(mode, change))
+        .filter(|change| !accepts(mode, change, needs))
         .cloned()
         .collect();
-    let decision = match (refused.is_empty(), blocks, mode) {
-        (_, _, Compatibility::None) | (false, false, _) => DriftDecision::Recorded,
-        (true, _, _) => DriftDecision::Accepted,
-        (false, true, _) => DriftDecision::Blocked,
+    let decision = match (mode, refused.is_empty(), blocks) {
+        (Compatibility::None, _, _) | (_, false, false) => DriftDecision::Recorded,
+        (_, true, _) => DriftDecision::Accepted,
+        (_, false, true) => DriftDecision::Blocked,
     };
     Judgement {
         changes,
         decision,
         refused,
-        accepted: union(accepted, observed),
     }
 }
 
-/// Fields of both, with every type that either has seen.
-pub fn union(left: &Observed, right: &Observed) -> Observed {
-    let mut union = left.clone();
-    union.rows += right.rows;
-    for (name, field) in &right.fields {
-        let known = union.fields.entry(name.clone()).or_default();
-        known.present += field.present;
-        known.nulls += field.nulls;
-        for kind in &field.types {
-            if let Err(index) = known.types.binary_search(kind) {
-                known.types.insert(index, kind.clone());
-            }
-        }
-    }
-    union
+/// What is accepted after a run that the gates let pass.
+pub fn accepted_after(accepted: Option<&Observed>, observed: &Observed, needs: &Needs) -> Observed {
+    let mut after = accepted.cloned().unwrap_or_default();
+    after.fields.retain(|field, _| !needs.is_redefined(field));
+    after.merge(observed);
+    after
 }
 
-fn changes(observed: &Observed, accepted: &Observed, needs: Needs<'_>) -> Vec<DriftChange> {
-    let mut changes = Vec::new();
-    for (name, field) in observed
-        .fields
+/// What is accepted once an operator accepted a run's drift: what was there before, and what the run brought; fields that it lacked
+/// are no longer expected.
+pub fn accepted_by_operator(
+    accepted: Option<&Observed>,
+    observed: &Observed,
+    changes: &[DriftChange],
+) -> Observed {
+    let mut after = accepted.cloned().unwrap_or_default();
+    after.merge(observed);
+    for change in changes
         .iter()
-        .filter(|(_, field)| !field.types.is_empty())
+        .filter(|change| change.kind == DriftKind::Missing)
     {
+        after.fields.remove(&change.field);
+    }
+    after
+}
+
+/// A change in words, behind the field's name.
+pub fn describe(change: &DriftChange) -> String {
+    let before = change.before.as_deref().unwrap_or("nothing");
+    let after = change.after.as_deref().unwrap_or("nothing");
+    match change.kind {
+        DriftKind::Added => format!("is new ({after})"),
+        DriftKind::Widened => format!("was widened from {before} to {after}"),
+        DriftKind::Changed => format!("changed from {before} to {after}"),
+        DriftKind::Missing => format!("is missing from every row (was {before})"),
+    }
+}
+
+fn changes(observed: &Observed, accepted: &Observed, needs: &Needs) -> Vec<DriftChange> {
+    let mut changes = Vec::new();
+    for (name, field) in &observed.fields {
+        // All null, or said anew by the document: no drift.
+        if field.types.is_empty() || needs.is_redefined(name) {
+            continue;
+        }
         let known = accepted
             .fields
             .get(name)
             .filter(|known| !known.types.is_empty());
-        let Some(known) = known else {
-            changes.push(change(name, DriftKind::Added, None, Some(field)));
-            continue;
-        };
-        let new: Vec<_> = field
-            .types
-            .iter()
-            .filter(|kind| !known.types.contains(kind))
-            .collect();
-        if new.is_empty() {
-            continue;
+        match known {
+            None => changes.push(change(name, DriftKind::Added, None, Some(field))),
+            Some(known) => changes.extend(
+                retyped(known, field).map(|kind| change(name, kind, Some(known), Some(field))),
+            ),
         }
-        let kind = if new
-            .iter()
-            .all(|kind| known.types.iter().all(|known| is_wider(known, kind)))
-        {
-            DriftKind::Widened
-        } else {
-            DriftKind::Changed
-        };
-        changes.push(change(name, kind, Some(known), Some(field)));
     }
     if observed.rows >= needs.sample_size.max(1) {
-        for name in needs.fields {
+        for name in needs.mapped.union(&needs.required) {
             let is_there = observed
                 .fields
                 .get(name)
                 .is_some_and(|field| !field.types.is_empty());
-            if let (false, Some(known)) = (is_there, accepted.fields.get(name)) {
+            let known = accepted
+                .fields
+                .get(name)
+                .filter(|known| !known.types.is_empty() && !needs.is_redefined(name));
+            if let (false, Some(known)) = (is_there, known) {
                 changes.push(change(name, DriftKind::Missing, Some(known), None));
             }
         }
     }
     changes
+}
+
+/// How the types of a field changed; none where every type seen was accepted, or is a case of one that was.
+fn retyped(known: &ObservedField, seen: &ObservedField) -> Option<DriftKind> {
+    let is_case = |new: &String| {
+        known
+            .types
+            .iter()
+            .any(|known| known == new || is_wider(new, known))
+    };
+    let new: Vec<_> = seen.types.iter().filter(|new| !is_case(new)).collect();
+    if new.is_empty() {
+        return None;
+    }
+    let widens = new
+        .iter()
+        .all(|new| known.types.iter().all(|known| is_wider(known, new)));
+    Some(if widens {
+        DriftKind::Widened
+    } else {
+        DriftKind::Changed
+    })
 }
 
 fn change(
@@ -142,19 +246,20 @@ fn change(
 
 /// Whether every value of the first type is one of the second, nothing lost.
 fn is_wider(from: &str, to: &str) -> bool {
-    matches!(
-        (from, to),
-        ("integer", "number" | "decimal" | "string")
-            | ("number" | "decimal" | "boolean", "string")
-            | ("date", "date-time" | "string")
-            | ("date-time", "string")
-    )
+    match from {
+        "integer" => matches!(to, "number" | "decimal" | "string"),
+        "date" => matches!(to, "date-time" | "timestamp" | "string"),
+        "number" | "decimal" | "boolean" | "date-time" | "timestamp" | "time" | "uuid" => {
+            to == "string"
+        }
+        _ => false,
+    }
 }
 
-fn accepts(mode: Compatibility, change: &DriftChange) -> bool {
+fn accepts(mode: Compatibility, change: &DriftChange, needs: &Needs) -> bool {
+    // New fields are nullable: earlier rows don't have them.
     let backward = matches!(change.kind, DriftKind::Added | DriftKind::Widened);
-    // A field that is needed and gone is optional for no reader of the new schema.
-    let forward = false;
+    let forward = change.kind == DriftKind::Missing && !needs.required.contains(&change.field);
     match mode {
         Compatibility::None => true,
         Compatibility::Backward => backward,
@@ -163,88 +268,234 @@ fn accepts(mode: Compatibility, change: &DriftChange) -> bool {
     }
 }
 
+/// The top-level field that a column is read from.
+fn source_field(column: &Column) -> Option<&str> {
+    match &column.source {
+        ColumnSource::Field(RowPath::Steps(steps)) => match steps.first() {
+            Some(RowPathStep::Name(name)) => Some(name),
+            _ => None,
+        },
+        ColumnSource::Field(RowPath::Query(_))
+        | ColumnSource::Template(_)
+        | ColumnSource::Variable(_)
+        | ColumnSource::Row => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use runner_testkit::plans::{column, plan_json, plan_of};
+    use serde_json::json;
+
     use super::*;
 
-    fn observed(fields: &[(&str, &[&str])]) -> Observed {
+    type Fields<'a> = &'a [(&'a str, &'a [&'a str])];
+
+    fn observed(fields: Fields<'_>) -> Observed {
         let fields = fields
             .iter()
             .map(|(name, types)| {
-                let types = types.iter().map(|&kind| kind.to_owned()).collect();
-                (
-                    (*name).to_owned(),
-                    ObservedField {
-                        types,
-                        present: 1,
-                        nulls: 0,
-                    },
-                )
+                let field = ObservedField {
+                    types: types.iter().map(|&kind| kind.to_owned()).collect(),
+                    present: 1,
+                    nulls: 0,
+                };
+                ((*name).to_owned(), field)
             })
             .collect();
         Observed { fields, rows: 100 }
     }
 
-    /// Decision and changed fields of a second run.
-    fn second(mode: Compatibility, after: &[(&str, &[&str])]) -> (DriftDecision, Vec<String>) {
-        let before = observed(&[("id", &["integer"]), ("name", &["string"])]);
-        let needed = ["id".to_owned(), "name".to_owned()];
-        let needs = Needs {
-            fields: &needed,
+    fn needs() -> Needs {
+        Needs {
+            mapped: ["id".to_owned(), "name".to_owned()].into(),
+            required: ["id".to_owned()].into(),
             sample_size: 10,
-        };
-        let judgement = judge(&observed(after), Some(&before), mode, true, needs);
-        (
-            judgement.decision,
-            judgement
-                .changes
-                .into_iter()
-                .map(|change| change.field)
-                .collect(),
-        )
+            redefined: BTreeSet::new(),
+        }
+    }
+
+    const BEFORE: Fields<'_> = &[
+        ("id", &["integer"]),
+        ("name", &["string"]),
+        ("note", &["string"]),
+        ("price", &["number"]),
+    ];
+
+    /// The last run, with one field otherwise; none takes it away.
+    fn with(field: &str, types: Option<&[&str]>) -> Observed {
+        let mut run = observed(BEFORE);
+        match types {
+            None => {
+                run.fields.remove(field);
+            }
+            Some(types) => {
+                let fields: Fields<'_> = &[(field, types)];
+                run.fields.extend(observed(fields).fields);
+            }
+        }
+        run
+    }
+
+    fn second(mode: Compatibility, run: &Observed, needs: &Needs) -> Judgement {
+        judge(run, Some(&observed(BEFORE)), mode, true, needs)
     }
 
     #[test]
     fn the_first_run_sets_what_is_accepted() {
-        let run = observed(&[("id", &["integer"])]);
-        let judgement = judge(
-            &run,
-            None,
-            Compatibility::Full,
-            true,
-            Needs {
-                fields: &[],
-                sample_size: 1,
-            },
-        );
-        assert_eq!(
-            (judgement.decision, judgement.accepted),
-            (DriftDecision::FirstRun, run)
-        );
+        let run = observed(BEFORE);
+        let judgement = judge(&run, None, Compatibility::Full, true, &needs());
+        assert_eq!(judgement.decision, DriftDecision::FirstRun);
+        assert_eq!(accepted_after(None, &run, &needs()), run);
     }
 
     #[test]
     fn modes_accept_what_they_say() {
-        use Compatibility::{Backward, Forward, Full, None};
-        let added: &[(&str, &[&str])] = &[
-            ("id", &["integer"]),
-            ("name", &["string"]),
-            ("note", &["string"]),
-        ];
-        let widened: &[(&str, &[&str])] = &[("id", &["number"]), ("name", &["string"])];
-        let changed: &[(&str, &[&str])] = &[("id", &["object"]), ("name", &["string"])];
-        let missing: &[(&str, &[&str])] = &[("id", &["integer"])];
-        for (mode, run, decision) in [
-            (Backward, added, DriftDecision::Accepted),
-            (Backward, widened, DriftDecision::Accepted),
-            (Backward, changed, DriftDecision::Blocked),
-            (Backward, missing, DriftDecision::Blocked),
-            (Forward, added, DriftDecision::Blocked),
-            (Full, added, DriftDecision::Blocked),
-            (None, changed, DriftDecision::Recorded),
+        use Compatibility::{Backward, Forward, Full};
+        let added = with("new", Some(&["string"]));
+        let widened = with("id", Some(&["number"]));
+        let mixed = with("id", Some(&["integer", "string"]));
+        let changed = with("id", Some(&["object"]));
+        let narrowed = with("price", Some(&["integer"]));
+        let optional_lost = with("name", None);
+        let required_lost = with("id", None);
+        let unmapped_lost = with("note", None);
+        // What the gate says in BACKWARD, FORWARD and FULL.
+        for (run, changes, decisions) in [
+            (&observed(BEFORE), 0, [true, true, true]),
+            (&added, 1, [true, false, false]),
+            (&widened, 1, [true, false, false]),
+            (&mixed, 1, [true, false, false]),
+            (&changed, 1, [false, false, false]),
+            (&narrowed, 0, [true, true, true]),
+            (&optional_lost, 1, [false, true, false]),
+            (&required_lost, 1, [false, false, false]),
+            (&unmapped_lost, 0, [true, true, true]),
         ] {
-            assert_eq!(second(mode, run).0, decision, "{mode:?} {run:?}");
+            for (mode, passes) in [Backward, Forward, Full].into_iter().zip(decisions) {
+                let judgement = second(mode, run, &needs());
+                let expected = if passes {
+                    DriftDecision::Accepted
+                } else {
+                    DriftDecision::Blocked
+                };
+                assert_eq!(judgement.decision, expected, "{mode:?} {run:?}");
+                assert_eq!(judgement.changes.len(), changes, "{run:?}");
+            }
+            let recorded = second(Compatibility::None, run, &needs());
+            assert_eq!(recorded.decision, DriftDecision::Recorded);
         }
-        assert_eq!(second(Backward, missing).1, ["name"]);
+    }
+
+    #[test]
+    fn without_slos_drift_is_recorded_only() {
+        let run = with("id", Some(&["object"]));
+        let judgement = judge(
+            &run,
+            Some(&observed(BEFORE)),
+            Compatibility::Full,
+            false,
+            &needs(),
+        );
+        assert_eq!(judgement.decision, DriftDecision::Recorded);
+        assert_eq!(judgement.refused.len(), 1);
+    }
+
+    #[test]
+    fn nulls_and_few_rows_prove_no_absence() {
+        let all_null = with("name", Some(&[]));
+        assert_eq!(
+            second(Compatibility::Backward, &all_null, &needs())
+                .changes
+                .len(),
+            1
+        );
+        let mut few = with("name", None);
+        few.rows = 9;
+        assert!(
+            second(Compatibility::Backward, &few, &needs())
+                .changes
+                .is_empty()
+        );
+        let unmapped_null = with("note", Some(&[]));
+        assert!(
+            second(Compatibility::Backward, &unmapped_null, &needs())
+                .changes
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn what_the_document_changed_is_set_anew() {
+        let needs = Needs {
+            redefined: ["id".to_owned()].into(),
+            ..needs()
+        };
+        for run in [with("id", Some(&["object"])), with("id", None)] {
+            let judgement = second(Compatibility::Full, &run, &needs);
+            assert_eq!(judgement.decision, DriftDecision::Accepted, "{run:?}");
+            assert!(judgement.changes.is_empty());
+        }
+        let after = accepted_after(
+            Some(&observed(BEFORE)),
+            &with("id", Some(&["object"])),
+            &needs,
+        );
+        assert_eq!(after.fields["id"].types, ["object"]);
+        // Other fields keep what was accepted of them.
+        let other = accepted_after(Some(&observed(BEFORE)), &with("note", None), &needs);
+        assert_eq!(other.fields["note"].types, ["string"]);
+    }
+
+    #[test]
+    fn an_operator_accepts_what_was_observed() {
+        let run = with("name", None);
+        let judgement = second(Compatibility::Full, &run, &needs());
+        let after = accepted_by_operator(Some(&observed(BEFORE)), &run, &judgement.changes);
+        assert!(
+            judge(&run, Some(&after), Compatibility::Full, true, &needs())
+                .changes
+                .is_empty()
+        );
+        let retyped = with("id", Some(&["object"]));
+        let judgement = second(Compatibility::Full, &retyped, &needs());
+        let after = accepted_by_operator(Some(&observed(BEFORE)), &retyped, &judgement.changes);
+        // Both are fine from now on.
+        for run in [&retyped, &observed(BEFORE)] {
+            assert!(
+                judge(run, Some(&after), Compatibility::Full, true, &needs())
+                    .changes
+                    .is_empty()
+            );
+        }
+    }
+
+    #[test]
+    fn redefined_fields_are_told_from_the_document() {
+        let plan = plan_of(&plan_json(&["orders"]));
+        let defined = definitions(&plan.streams[0]);
+        assert_eq!(defined["id"], "id integer");
+        assert!(
+            Needs::of(&plan.streams[0], Some(&defined))
+                .redefined
+                .is_empty()
+        );
+        assert!(Needs::of(&plan.streams[0], None).redefined.is_empty());
+
+        let mut other = plan_json(&["orders"]);
+        other["streams"][0]["columns"]["known"] = json!([
+            column("id", "string", false),
+            column("price", "number", true)
+        ]);
+        let other = plan_of(&other);
+        let needs = Needs::of(&other.streams[0], Some(&defined));
+        let fields: Vec<_> = needs.redefined.iter().map(String::as_str).collect();
+        assert_eq!(fields, ["at", "id", "price"]);
+        assert_eq!(needs.required, ["id".to_owned()].into());
+        // A type that a sample gave is not the document's.
+        let mut sampled = plan_json(&["orders"]);
+        sampled["streams"][0]["columns"]["known"][0]["origin"] = json!("sample");
+        let sampled = plan_of(&sampled);
+        assert_eq!(definitions(&sampled.streams[0])["id"], "id");
     }
 }

@@ -1,5 +1,7 @@
 //! Quality gates over a whole run, per stream or transform output; the worst decides.
 
+use std::fmt;
+
 use runner_core::checkpoint::Totals;
 use runner_plan::Gates;
 
@@ -21,13 +23,37 @@ impl Measurement {
     }
 }
 
-/// Every threshold of the document, measured for every stream.
-pub fn measure(gates: &Gates, streams: &[(String, Totals)]) -> Vec<Measurement> {
+impl fmt::Display for Measurement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of `{}` ", self.gate, self.stream)?;
+        match self.value {
+            Some(value) => {
+                let relation = if self.is_broken() {
+                    "below"
+                } else {
+                    "at least"
+                };
+                write!(
+                    f,
+                    "is {value:.4}, {relation} its threshold of {}: {}",
+                    self.threshold, self.explanation
+                )
+            }
+            None => f.write_str("was not measured: there were no rows"),
+        }
+    }
+}
+
+/// Every threshold of the document, measured for every stream and transform.
+pub fn measure<'a>(
+    gates: &Gates,
+    streams: impl IntoIterator<Item = (&'a str, &'a Totals)>,
+) -> Vec<Measurement> {
     let mut measurements = Vec::new();
     for (stream, totals) in streams {
         if let Some(threshold) = gates.completeness_threshold {
             measurements.push(Measurement {
-                stream: stream.clone(),
+                stream: stream.to_owned(),
                 gate: "completeness",
                 value: share(totals.required_present, totals.required_cells),
                 threshold,
@@ -40,7 +66,7 @@ pub fn measure(gates: &Gates, streams: &[(String, Totals)]) -> Vec<Measurement> 
         if let Some(threshold) = gates.accuracy_threshold {
             let judged = totals.rows_passed + totals.rows_quarantined;
             measurements.push(Measurement {
-                stream: stream.clone(),
+                stream: stream.to_owned(),
                 gate: "accuracy",
                 value: share(totals.rows_passed, judged),
                 threshold,
@@ -81,21 +107,65 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_worst_stream_decides_and_no_rows_pass() {
-        let gates = Gates {
-            accuracy_threshold: Some(0.95),
+    fn gates(accuracy: Option<f64>, completeness: Option<f64>) -> Gates {
+        Gates {
+            accuracy_threshold: accuracy,
+            completeness_threshold: completeness,
             block_on_quality_drop: true,
             ..Gates::default()
+        }
+    }
+
+    #[test]
+    fn the_worst_stream_decides_and_no_rows_pass() {
+        let gates = gates(Some(0.95), None);
+        let (poor, worse, empty) = (totals(94, 6), totals(50, 50), totals(0, 0));
+        let measurements = measure(&gates, [("a", &poor), ("b", &worse), ("c", &empty)]);
+        let broken = worst(&measurements).unwrap();
+        assert_eq!(
+            broken.to_string(),
+            "accuracy of `b` is 0.5000, below its threshold of 0.95: 50 of 100 rows pass every check"
+        );
+        assert_eq!(
+            measurements[2].to_string(),
+            "accuracy of `c` was not measured: there were no rows"
+        );
+    }
+
+    #[test]
+    fn a_threshold_that_is_just_met_passes() {
+        for (passed, quarantined, threshold, breaks) in [
+            (95, 5, 0.95, false),
+            (94, 6, 0.95, true),
+            (97, 3, 0.99, true),
+            (97, 3, 0.95, false),
+            (1, 0, 1.0, false),
+            (999_999, 1, 1.0, true),
+            (0, 1, 0.0, false),
+        ] {
+            let totals = totals(passed, quarantined);
+            let measurements = measure(&gates(Some(threshold), None), [("a", &totals)]);
+            assert_eq!(
+                worst(&measurements).is_some(),
+                breaks,
+                "{passed}/{quarantined}"
+            );
+        }
+    }
+
+    #[test]
+    fn completeness_counts_cells_of_all_rows_that_were_read() {
+        let totals = Totals {
+            required_cells: 200,
+            required_present: 150,
+            ..totals(100, 0)
         };
-        let streams = [
-            ("a".to_owned(), totals(94, 6)),
-            ("b".to_owned(), totals(50, 50)),
-            ("c".to_owned(), totals(0, 0)),
-        ];
-        let measurements = measure(&gates, &streams);
-        assert_eq!(worst(&measurements).unwrap().stream, "b");
-        assert_eq!(measurements[2].value, None);
-        assert!(worst(&measure(&gates, &[("d".to_owned(), totals(95, 5))])).is_none());
+        let measurements = measure(&gates(Some(0.5), Some(0.8)), [("a", &totals)]);
+        assert_eq!(
+            worst(&measurements).map(|broken| broken.gate),
+            Some("completeness")
+        );
+        // Without thresholds nothing is measured.
+        assert!(measure(&gates(None, None), [("a", &totals)]).is_empty());
     }
 }

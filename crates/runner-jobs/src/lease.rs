@@ -1,13 +1,13 @@
-//! The lease on a job: renewed in the background, and lost before anybody else can have it.
+//! The lease on a job: renewed in the background, and given up before anybody else can have it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runner_core::job::{Beat, Claim, JobStore};
 use runner_core::{Cancel, Clock};
 use tokio::task::JoinHandle;
 
-/// Beats in one lease: two may fail.
+/// Beats in one lease: three may fail before too little of it is left.
 const BEATS_PER_LEASE: u32 = 6;
 
 /// Why the work was told to stop.
@@ -15,14 +15,24 @@ const BEATS_PER_LEASE: u32 = 6;
 pub(crate) enum Stop {
     /// A caller asked for it.
     CancelRequested,
-    /// The lease is lost, or too little of it is left to go on writing.
+    /// The lease is lost, or less than a third of it is left: nothing may be written any more.
     Lost,
 }
 
 /// Renews a lease until it is dropped.
+#[derive(Debug)]
 pub(crate) struct Heartbeat {
     task: JoinHandle<()>,
-    stop: Arc<std::sync::Mutex<Option<Stop>>>,
+    signal: Signal,
+}
+
+/// What the heartbeat tells the work.
+#[derive(Clone, Debug)]
+struct Signal {
+    stop: Arc<Mutex<Option<Stop>>>,
+    lost: Cancel,
+    /// The work's own; it stops for either reason.
+    cancel: Cancel,
 }
 
 impl Heartbeat {
@@ -34,23 +44,26 @@ impl Heartbeat {
         lease: Duration,
         cancel: Cancel,
     ) -> Self {
-        let stop = Arc::new(std::sync::Mutex::new(None));
-        let told = Arc::clone(&stop);
+        let signal = Signal {
+            stop: Arc::default(),
+            lost: Cancel::new(),
+            cancel,
+        };
+        let told = signal.clone();
         let task = tokio::spawn(async move {
-            let reason = beat(store.as_ref(), clock.as_ref(), &claim, lease).await;
-            *told
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(reason);
-            cancel.cancel();
+            beat(store.as_ref(), clock.as_ref(), &claim, lease, &told).await;
+            told.say(Stop::Lost);
         });
-        Self { task, stop }
+        Self { task, signal }
     }
 
     pub(crate) fn stopped(&self) -> Option<Stop> {
-        *self
-            .stop
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.signal.lock()
+    }
+
+    /// Completes when nothing may be written any more.
+    pub(crate) async fn lost(&self) {
+        self.signal.lost.cancelled().await;
     }
 }
 
@@ -60,21 +73,53 @@ impl Drop for Heartbeat {
     }
 }
 
-async fn beat(store: &dyn JobStore, clock: &dyn Clock, claim: &Claim, lease: Duration) -> Stop {
-    // By this process's own clock: the store's may jump, and a paused process must notice by itself.
+impl Signal {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Stop>> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, stop: Stop) {
+        *self.lock() = Some(stop);
+        if stop == Stop::Lost {
+            self.lost.cancel();
+        }
+        self.cancel.cancel();
+    }
+}
+
+/// Returns when the lease is lost. Time is this process's own: the store's clock may jump, and the store may not answer at all.
+async fn beat(
+    store: &dyn JobStore,
+    clock: &dyn Clock,
+    claim: &Claim,
+    lease: Duration,
+    signal: &Signal,
+) {
+    let usable = lease * 2 / 3;
     let mut renewed = clock.monotonic();
     loop {
-        clock.sleep(lease / BEATS_PER_LEASE).await;
+        // The lease begins when the store answers, so counting from the question errs on the safe side.
         let asked = clock.monotonic();
-        match store.heartbeat(claim, lease).await {
+        let left = (renewed + usable).saturating_sub(asked);
+        let answer = tokio::select! {
+            biased;
+            answer = store.heartbeat(claim, lease) => answer,
+            () = clock.sleep(left) => return,
+        };
+        match answer {
             Ok(Beat::Continue) => renewed = asked,
-            Ok(Beat::CancelRequested) => return Stop::CancelRequested,
-            Ok(Beat::Lost) => return Stop::Lost,
-            // A store that can't be reached for a moment costs nothing until the lease is nearly over.
+            Ok(Beat::CancelRequested) => {
+                renewed = asked;
+                // The lease is kept while the work stops.
+                signal.say(Stop::CancelRequested);
+            }
+            Ok(Beat::Lost) => return,
+            // A store that can't be reached for a moment costs nothing until too little is left.
             Err(_) => {}
         }
-        if clock.monotonic().saturating_sub(renewed) > lease * 2 / 3 {
-            return Stop::Lost;
+        if clock.monotonic() >= renewed + usable {
+            return;
         }
+        clock.sleep(lease / BEATS_PER_LEASE).await;
     }
 }

@@ -1,25 +1,20 @@
 //! What a committer is told of a load, gathered from the job's checkpoints.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use runner_core::commit::{LoadContext, masked_columns, table_columns};
 use runner_core::job::{Claim, Job};
 use runner_core::part::Output;
 use runner_core::{LoadId, Part, Result};
 use runner_plan::LoadPlan;
-use runner_plan::model::{ColumnField, Input};
+use runner_plan::model::{ColumnField, ColumnType};
 use runner_spec::model::WriteMode;
 
+use crate::replace::{Coverage, input_name};
 use crate::runner::Ports;
 
 /// A page of chain outcomes.
 const CHAINS_PER_PAGE: u32 = 1_000;
-
-pub(crate) fn input_name(input: &Input) -> &str {
-    match input {
-        Input::Stream(name) | Input::Transform(name) => name,
-    }
-}
 
 /// The parts of one load, in the order in which they were sealed.
 pub(crate) fn parts_of(load: &LoadPlan, parts: &[Part]) -> Vec<Part> {
@@ -52,11 +47,7 @@ pub(crate) async fn load_context(
             last = Some(rows.clone());
             versions.insert((name.to_owned(), schema.version), rows);
         }
-        for column in last.into_iter().flatten() {
-            if columns.iter().all(|known| known.name != column.name) {
-                columns.push(column);
-            }
-        }
+        take_up(&mut columns, last.unwrap_or_default());
         for (chain, generation) in ports.checkpoints.generations(claim, name).await? {
             generations.insert((name.to_owned(), chain), generation);
         }
@@ -92,14 +83,11 @@ async fn replace_bounds(
     if load.write_mode != WriteMode::Replace || load.replace_scope.is_empty() {
         return Ok(Vec::new());
     }
-    let mut bounds = BTreeSet::new();
+    let mut coverage = Coverage::default();
     for input in &load.inputs {
         let name = input_name(input);
-        if job
-            .plan
-            .stream(name)
-            .is_none_or(|stream| stream.incremental.is_none())
-        {
+        let stream = job.plan.stream(name);
+        if stream.is_none_or(|stream| stream.incremental.is_none()) {
             continue;
         }
         let mut after = None;
@@ -110,20 +98,45 @@ async fn replace_bounds(
                 .await?;
             let Some(last) = page.last() else { break };
             after = Some(last.chain.clone());
-            for cursor in page.into_iter().filter_map(|outcome| outcome.cursor) {
-                if let (Some(from), Some(to)) = (cursor.from, cursor.complete_to) {
-                    bounds.insert((from, to));
-                }
+            for outcome in &page {
+                coverage.add(outcome, load)?;
+            }
+        }
+        coverage.end_input(load)?;
+    }
+    let Some((from, to)) = coverage.bounds(load)? else {
+        return Ok(Vec::new());
+    };
+    Ok(load
+        .replace_scope
+        .iter()
+        .map(|column| (column.clone(), from.clone(), to.clone()))
+        .collect())
+}
+
+/// Columns of several inputs as one table's: a column has the type that holds the values of all.
+fn take_up(columns: &mut Vec<ColumnField>, more: Vec<ColumnField>) {
+    for column in more {
+        match columns.iter_mut().find(|known| known.name == column.name) {
+            None => columns.push(column),
+            Some(known) => {
+                known.nullable |= column.nullable;
+                known.column_type = wider(&known.column_type, &column.column_type);
             }
         }
     }
-    let scope = &load.replace_scope;
-    Ok(bounds
-        .into_iter()
-        .flat_map(|(from, to)| {
-            scope
-                .iter()
-                .map(move |column| (column.clone(), from.clone(), to.clone()))
-        })
-        .collect())
+}
+
+/// Inputs of one table have equal columns by the plan, and differ only by what each had to widen.
+fn wider(left: &ColumnType, right: &ColumnType) -> ColumnType {
+    use ColumnType::{Decimal, Integer, Json, Number};
+    match (left, right) {
+        _ if left == right => left.clone(),
+        (Json, _) | (_, Json) => Json,
+        (Integer, Number) | (Number, Integer) => Number,
+        (Integer, decimal @ Decimal { .. }) | (decimal @ Decimal { .. }, Integer) => {
+            decimal.clone()
+        }
+        _ => ColumnType::String,
+    }
 }

@@ -1,12 +1,13 @@
 //! The report of a job, from what the store has of it: the same for a run that was resumed ten times.
 
-use runner_core::checkpoint::Warning;
+use runner_core::checkpoint::{StreamSummary, Warning};
 use runner_core::job::{Claim, Job, JobState};
 use runner_core::report::{Report, ReportError, SinkReport, StreamReport};
 use runner_core::{Error, LoadId, Result};
 use runner_plan::LoadPlan;
 use runner_plan::model::{Input, Target};
 
+use crate::gates::measure;
 use crate::runner::Ports;
 
 /// Reports a job. `left` is why this attempt stopped, where the job's own record doesn't say.
@@ -18,7 +19,10 @@ pub async fn report(
 ) -> Result<Report> {
     let mut streams = Vec::new();
     let mut warnings: Vec<Warning> = Vec::new();
-    for summary in ports.jobs.summary(&claim.tenant, &job.id).await? {
+    let mut summaries = ports.jobs.summary(&claim.tenant, &job.id).await?;
+    summaries.sort_by_key(|summary| place(job, &summary.stream));
+    warnings.extend(quality_warnings(job, &summaries));
+    for summary in summaries {
         warnings.extend(summary.warnings);
         let totals = summary.totals;
         let is_loaded =
@@ -66,6 +70,36 @@ pub async fn report(
             .collect(),
         warnings,
     })
+}
+
+/// Streams stand in the order of the plan, transforms behind them.
+fn place(job: &Job, name: &str) -> usize {
+    let streams = job.plan.streams.iter().map(|stream| &stream.name);
+    let transforms = job.plan.transforms.iter().map(|transform| &transform.name);
+    streams
+        .chain(transforms)
+        .position(|known| known == name)
+        .unwrap_or(usize::MAX)
+}
+
+/// Broken thresholds that the document doesn't let block the run.
+fn quality_warnings(job: &Job, summaries: &[StreamSummary]) -> Vec<Warning> {
+    let gates = &job.plan.gates;
+    if gates.block_on_quality_drop || job.state != JobState::Completed {
+        return Vec::new();
+    }
+    let totals = summaries
+        .iter()
+        .map(|summary| (summary.stream.as_str(), &summary.totals));
+    measure(gates, totals)
+        .iter()
+        .filter(|measurement| measurement.is_broken())
+        .map(|measurement| Warning {
+            code: "quality_below_threshold".to_owned(),
+            stream: Some(measurement.stream.clone()),
+            message: measurement.to_string(),
+        })
+        .collect()
 }
 
 fn sink(job: &Job, load: &LoadPlan) -> Option<SinkReport> {

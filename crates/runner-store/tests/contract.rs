@@ -1,5 +1,10 @@
 //! The store's contract, on a file and in memory.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a store that can't be made is a failed test"
+)]
+
 use std::sync::Arc;
 
 use runner_store::SqliteStore;

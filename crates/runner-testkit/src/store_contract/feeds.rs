@@ -85,7 +85,11 @@ pub async fn state_comes_back(harness: &Harness) {
     assert_eq!(store.state(&feed()).await.unwrap(), FeedState::default());
     let state = FeedState {
         accepted: [(STREAM.to_owned(), observed())].into(),
-        accepted_for: [(STREAM.to_owned(), "abc".to_owned())].into(),
+        accepted_for: [(
+            STREAM.to_owned(),
+            [("id".to_owned(), "integer".to_owned())].into(),
+        )]
+        .into(),
         ..FeedState::default()
     };
     let claim = harness.committing("job-1", Vec::new()).await;

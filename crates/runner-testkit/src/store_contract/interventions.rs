@@ -31,6 +31,13 @@ pub async fn a_held_job_is_asked_to_stop(harness: &Harness) {
     assert_eq!(cancel(harness, "job-1").await.unwrap(), JobState::Running);
     let beat = harness.store.heartbeat(&claim, LEASE).await.unwrap();
     assert_eq!(beat, Beat::CancelRequested);
+    // A commit that began now would break the promise.
+    harness
+        .record(&claim, Transition::To(JobState::Gating))
+        .await;
+    let commit = Transition::Committing(vec![(LOAD.to_owned(), Vec::new())]);
+    let refused = harness.store.record(&claim, commit).await;
+    assert_eq!(kind(refused), ErrorKind::Cancelled);
     harness.record(&claim, Transition::Cancelled).await;
     assert_eq!(harness.job("job-1").await.state, JobState::Cancelled);
 }

@@ -11,6 +11,7 @@ use runner_plan::model::PLAN_FORMAT;
 
 use super::{
     Harness, LOAD, STREAM, checkpoint, committed, failed, kind, part, position, submission,
+    timed_out,
 };
 use crate::plans::{feed, new_job, plan, tenant};
 
@@ -185,11 +186,7 @@ pub async fn illegal_changes_are_refused(harness: &Harness) {
 }
 
 pub async fn terminal_states_stay(harness: &Harness) {
-    let ends = [
-        Transition::Cancelled,
-        Transition::TimedOut,
-        failed(None, false),
-    ];
+    let ends = [Transition::Cancelled, timed_out(), failed(None, false)];
     for (number, end) in ends.into_iter().enumerate() {
         let id = format!("job-{number}");
         let claim = harness.running(&id).await;
@@ -271,7 +268,7 @@ pub async fn committing_only_goes_forward(harness: &Harness) {
         Transition::To(JobState::Gating),
         failed(None, false),
         Transition::Cancelled,
-        Transition::TimedOut,
+        timed_out(),
         Transition::Completed,
         Transition::Committing(vec![(LOAD.to_owned(), vec![part("other", 3, 0, 0)])]),
     ] {

@@ -168,6 +168,17 @@ pub fn failed(blocked_by: Option<&str>, keeps_parts: bool) -> Transition {
     }
 }
 
+pub fn timed_out() -> Transition {
+    Transition::TimedOut {
+        failure: Failure {
+            kind: ErrorKind::Timeout,
+            message: "the run took too long".to_owned(),
+            help: None,
+        },
+        keeps_parts: false,
+    }
+}
+
 pub fn submission() -> SubmissionId {
     SubmissionId::new("sub-1")
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use runner_core::feed::DriftDecision;
 use runner_core::job::JobFilter;
 use runner_core::{Error, ErrorKind, Result};
+use runner_jobs::drift::accepted_by_operator;
 use serde_json::json;
 
 use super::state::find;
@@ -67,13 +68,15 @@ async fn accept(store: &Store, settings: &Settings, feed: &str, stream: Option<&
         Error::new(ErrorKind::NotFound, format!("no run of `{}` is blocked by drift", feed.name))
     })?;
     let records = store.feeds().drift(&feed, LOOKED_AT).await?;
+    let state = store.feeds().state(&feed).await?;
     let mut accepted = Vec::new();
     for summary in store.jobs().summary(&feed.tenant, &blocked.id).await? {
-        let is_blocked = records.iter().any(|record| {
+        let record = records.iter().find(|record| {
             record.job == blocked.id && record.stream == summary.stream && record.decision == DriftDecision::Blocked
         });
-        if is_blocked && stream.is_none_or(|stream| stream == summary.stream) {
-            store.feeds().accept_schema(&feed, &summary.stream, &summary.observed, &operator()).await?;
+        if let Some(record) = record.filter(|_| stream.is_none_or(|stream| stream == summary.stream)) {
+            let schema = accepted_by_operator(state.accepted.get(&summary.stream), &summary.observed, &record.changes);
+            store.feeds().accept_schema(&feed, &summary.stream, &schema, &operator()).await?;
             accepted.push(summary.stream);
         }
     }
