@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime};
 use iceberg::spec::{
     Literal, ManifestFile, PartitionField, PartitionSpec, PrimitiveLiteral, PrimitiveType, Schema,
     Struct, TableMetadata, Transform, Type,
@@ -18,7 +18,6 @@ use super::scan::{LiveFile, live_files};
 use super::target::IcebergTarget;
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
-const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
 
 /// Files that a replace takes away.
 pub(super) struct Replaced {
@@ -196,6 +195,8 @@ fn scope_field<'a>(
 struct Window<'a> {
     position: usize,
     transform: Transform,
+    /// The column holds dates: each is a day long.
+    is_date: bool,
     from: PrimitiveLiteral,
     to: PrimitiveLiteral,
     column: &'a str,
@@ -249,6 +250,7 @@ impl<'a> Window<'a> {
         Ok(Self {
             position,
             transform: field.transform,
+            is_date: *source == PrimitiveType::Date,
             from: parse(from)?,
             to: parse(to)?,
             column,
@@ -267,7 +269,7 @@ impl<'a> Window<'a> {
         let Some(Literal::Primitive(value)) = value else {
             return Ok(false);
         };
-        let Some((least, end)) = span(self.transform, &value, &self.from) else {
+        let Some((least, end)) = span(self.transform, &value, self.is_date) else {
             return Err(IcebergError::Broken(format!(
                 "the partition of `{}` has a value of another type than its column",
                 file.location
@@ -303,40 +305,45 @@ impl<'a> Window<'a> {
     }
 }
 
-/// First value of a partition, and the first after it; none for a single value.
+/// First value of a partition, and the first after it; none for a single value. Dates and times are microseconds.
 fn span(
     transform: Transform,
     value: &PrimitiveLiteral,
-    like: &PrimitiveLiteral,
+    is_date: bool,
 ) -> Option<(PrimitiveLiteral, Option<PrimitiveLiteral>)> {
-    let PrimitiveLiteral::Int(number) = *value else {
-        return (transform == Transform::Identity).then(|| (value.clone(), None));
+    let number = match (transform, value) {
+        (Transform::Identity, PrimitiveLiteral::Int(number)) if is_date => *number,
+        (Transform::Identity, value) => return Some((value.clone(), None)),
+        (_, PrimitiveLiteral::Int(number)) => *number,
+        _ => return None,
     };
-    let ends = match transform {
-        Transform::Identity => return Some((value.clone(), None)),
+    let (first, next) = match transform {
         Transform::Hour => {
             let micros = i64::from(number).checked_mul(MICROS_PER_HOUR)?;
-            return Some((
-                PrimitiveLiteral::Long(micros),
-                Some(PrimitiveLiteral::Long(micros + MICROS_PER_HOUR)),
-            ));
+            (micros, micros.checked_add(MICROS_PER_HOUR)?)
         }
-        Transform::Day => (day(number)?, day(number.checked_add(1)?)?),
-        Transform::Month => (month(number)?, month(number.checked_add(1)?)?),
+        Transform::Identity | Transform::Day => (
+            midnight(day(number)?)?,
+            midnight(day(number.checked_add(1)?)?)?,
+        ),
+        Transform::Month => (
+            midnight(month(number)?)?,
+            midnight(month(number.checked_add(1)?)?)?,
+        ),
         Transform::Year => (
-            month(number.checked_mul(12)?)?,
-            month(number.checked_add(1)?.checked_mul(12)?)?,
+            midnight(month(number.checked_mul(12)?)?)?,
+            midnight(month(number.checked_add(1)?.checked_mul(12)?)?)?,
         ),
         _ => return None,
     };
-    let literal = |date: NaiveDate| {
-        let days = days(date);
-        Some(match like {
-            PrimitiveLiteral::Int(_) => PrimitiveLiteral::Int(days),
-            _ => PrimitiveLiteral::Long(i64::from(days).checked_mul(MICROS_PER_DAY)?),
-        })
-    };
-    Some((literal(ends.0)?, Some(literal(ends.1)?)))
+    Some((
+        PrimitiveLiteral::Long(first),
+        Some(PrimitiveLiteral::Long(next)),
+    ))
+}
+
+fn midnight(date: NaiveDate) -> Option<i64> {
+    Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_micros())
 }
 
 fn day(number: i32) -> Option<NaiveDate> {
@@ -354,18 +361,13 @@ fn month(number: i32) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(year, month, 1)
 }
 
-fn days(date: NaiveDate) -> i32 {
-    date.num_days_from_ce() - NaiveDate::default().num_days_from_ce()
-}
-
 /// A bound, written as cursors are.
 fn parse(text: &str, source: &PrimitiveType) -> Option<PrimitiveLiteral> {
     Some(match source {
         PrimitiveType::Int => PrimitiveLiteral::Int(text.parse().ok()?),
         PrimitiveType::Long => PrimitiveLiteral::Long(text.parse().ok()?),
         PrimitiveType::String => PrimitiveLiteral::String(text.to_owned()),
-        PrimitiveType::Date => PrimitiveLiteral::Int(days(moment(text)?.date())),
-        PrimitiveType::Timestamp | PrimitiveType::Timestamptz => {
+        PrimitiveType::Date | PrimitiveType::Timestamp | PrimitiveType::Timestamptz => {
             PrimitiveLiteral::Long(moment(text)?.and_utc().timestamp_micros())
         }
         _ => return None,
@@ -390,58 +392,53 @@ fn moment(text: &str) -> Option<NaiveDateTime> {
 mod tests {
     use super::*;
 
+    const DAY: i64 = 24 * MICROS_PER_HOUR;
+
     #[test]
     fn partitions_span_what_their_transform_says() {
-        let micros = |days: i64| PrimitiveLiteral::Long(days * MICROS_PER_DAY);
-        let timestamp = PrimitiveLiteral::Long(0);
-        let date = PrimitiveLiteral::Int(0);
-        for (transform, value, like, least, end) in [
-            (Transform::Day, 1, &timestamp, micros(1), micros(2)),
-            (Transform::Day, -1, &timestamp, micros(-1), micros(0)),
-            (Transform::Month, 1, &timestamp, micros(31), micros(59)),
-            (Transform::Year, 1, &timestamp, micros(365), micros(730)),
-            (
-                Transform::Month,
-                -1,
-                &date,
-                PrimitiveLiteral::Int(-31),
-                PrimitiveLiteral::Int(0),
-            ),
+        for (transform, value, is_date, least, end) in [
+            (Transform::Day, 1, false, DAY, 2 * DAY),
+            (Transform::Day, -1, false, -DAY, 0),
+            (Transform::Month, 1, false, 31 * DAY, 59 * DAY),
+            (Transform::Month, -1, true, -31 * DAY, 0),
+            (Transform::Year, 1, false, 365 * DAY, 730 * DAY),
+            (Transform::Identity, 3, true, 3 * DAY, 4 * DAY),
             (
                 Transform::Hour,
                 25,
-                &timestamp,
-                PrimitiveLiteral::Long(25 * MICROS_PER_HOUR),
-                PrimitiveLiteral::Long(26 * MICROS_PER_HOUR),
+                false,
+                25 * MICROS_PER_HOUR,
+                26 * MICROS_PER_HOUR,
             ),
         ] {
             assert_eq!(
-                span(transform, &PrimitiveLiteral::Int(value), like),
-                Some((least, Some(end))),
+                span(transform, &PrimitiveLiteral::Int(value), is_date),
+                Some((
+                    PrimitiveLiteral::Long(least),
+                    Some(PrimitiveLiteral::Long(end))
+                )),
                 "{transform} {value}"
             );
         }
+        let number = PrimitiveLiteral::Int(3);
+        assert_eq!(
+            span(Transform::Identity, &number, false),
+            Some((number, None))
+        );
     }
 
     #[test]
     fn bounds_are_read_as_cursors_are_written() {
-        let day = PrimitiveLiteral::Int(19_723);
-        let midnight = PrimitiveLiteral::Long(19_723 * MICROS_PER_DAY);
-        assert_eq!(parse("2024-01-01", &PrimitiveType::Date), Some(day.clone()));
-        assert_eq!(
-            parse("2024-01-01T00:00:00Z", &PrimitiveType::Date),
-            Some(day)
-        );
+        let midnight = PrimitiveLiteral::Long(19_723 * DAY);
         for text in [
             "2024-01-01",
             "2024-01-01 00:00:00",
+            "2024-01-01T00:00:00Z",
             "2024-01-01T01:00:00+01:00",
         ] {
-            assert_eq!(
-                parse(text, &PrimitiveType::Timestamptz),
-                Some(midnight.clone()),
-                "{text}"
-            );
+            for source in [PrimitiveType::Date, PrimitiveType::Timestamptz] {
+                assert_eq!(parse(text, &source), Some(midnight.clone()), "{text}");
+            }
         }
         assert_eq!(parse("x", &PrimitiveType::Long), None);
     }
