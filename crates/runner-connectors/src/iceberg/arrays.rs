@@ -65,7 +65,10 @@ pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     RecordBatch::try_new(Arc::clone(schema), columns).map_err(doing())
 }
 
-fn conform_array(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+pub(super) fn conform_array(
+    array: &ArrayRef,
+    data_type: &DataType,
+) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == data_type {
         return Ok(Arc::clone(array));
     }

@@ -4,15 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use iceberg::spec::FormatVersion;
-use runner_core::{Clock, Secret};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use runner_core::Secret;
 use runner_plan::model::{Catalog as CatalogPlan, LoadPlan, Target};
 use runner_plan::template::Template;
 
 use super::catalog::{
-    Catalog, Credentials, RestCatalog, RestSettings, Signing, SqliteCatalog, TableName,
+    Catalog, Credentials, RestCatalog, RestSettings, Signing, SqliteCatalog, TableName, place,
 };
 use super::error::{IcebergError, Result};
 use super::files::TableFiles;
+use super::mark;
+use super::writer::feed_prefix;
+use crate::registry::TargetContext;
 use crate::resolve::{ResolvedSettings, Resolver};
 use crate::storage::access_keys;
 
@@ -25,17 +29,15 @@ pub(super) struct Connection {
     pub catalog: Arc<dyn Catalog>,
     pub name: TableName,
     pub files: TableFiles,
-    /// Location under which tables are made whose place the catalog doesn't tell before they exist.
-    pub warehouse: Option<String>,
+    /// Folder of data files that are written before the table exists.
+    pub new_folder: String,
+    /// That folder is the runner's own: its files go into the table's when there is one.
+    pub is_staged: bool,
     pub format_version: FormatVersion,
     pub compression: String,
 }
 
-pub(super) async fn connect(
-    plan: &LoadPlan,
-    resolver: &Resolver,
-    clock: &Arc<dyn Clock>,
-) -> Result<Connection> {
+pub(super) async fn connect(plan: &LoadPlan, context: &TargetContext) -> Result<Connection> {
     let Target::Iceberg {
         catalog,
         namespace,
@@ -50,41 +52,59 @@ pub(super) async fn connect(
             plan.id
         )));
     };
-    let settings = resolver.settings(storage).await?;
+    let settings = context.resolver.settings(storage).await?;
     let files = TableFiles::new(settings.clone());
-    let (catalog, warehouse): (Arc<dyn Catalog>, _) = match catalog {
+    let name = TableName {
+        namespace: namespace.clone(),
+        name: table.clone(),
+    };
+    let (connected, new_folder): (Arc<dyn Catalog>, _) = match catalog {
         CatalogPlan::Sqlite {
             file,
-            name,
+            name: catalog_name,
             warehouse,
         } => {
             let warehouse = location(warehouse)?;
-            let catalog =
-                SqliteCatalog::new(PathBuf::from(file), name.clone(), &warehouse, files.clone());
-            (Arc::new(catalog), Some(warehouse))
+            let catalog = SqliteCatalog::new(
+                PathBuf::from(file),
+                catalog_name.clone(),
+                &warehouse,
+                files.clone(),
+            );
+            let folder = format!("{}/data", place(&warehouse, &name));
+            (Arc::new(catalog), folder)
         }
         CatalogPlan::Rest { uri, warehouse, .. } => {
             let rest = RestSettings {
                 uri: uri.clone(),
                 warehouse: warehouse.clone(),
-                credentials: credentials(catalog, resolver, &settings).await?,
+                credentials: credentials(catalog, &context.resolver, &settings).await?,
             };
-            let catalog = RestCatalog::new(rest, Arc::clone(clock))?;
-            let warehouse = warehouse.clone().filter(|text| text.contains("://"));
-            (Arc::new(catalog), warehouse)
+            let catalog = RestCatalog::new(rest, Arc::clone(&context.clock))?;
+            (Arc::new(catalog), stage(plan, context)?)
         }
     };
     Ok(Connection {
-        catalog,
-        name: TableName {
-            namespace: namespace.clone(),
-            name: table.clone(),
-        },
+        catalog: connected,
+        name,
         files,
-        warehouse: warehouse.map(|text| text.trim_end_matches('/').to_owned()),
+        new_folder,
+        is_staged: matches!(catalog, CatalogPlan::Rest { .. }),
         format_version: version(*format_version)?,
         compression: compression.clone(),
     })
+}
+
+/// A REST catalog decides where a table is, and some suffer no file there before: until there is a table, its files wait here.
+fn stage(plan: &LoadPlan, context: &TargetContext) -> Result<String> {
+    let key = mark::key(&context.feed, &plan.id);
+    let tenant = utf8_percent_encode(context.feed.tenant.as_str(), NON_ALPHANUMERIC);
+    let folder = context
+        .data_dir
+        .join("stage")
+        .join(tenant.to_string())
+        .join(feed_prefix(&key));
+    location(&folder.to_string_lossy())
 }
 
 fn version(number: u8) -> Result<FormatVersion> {

@@ -160,13 +160,9 @@ mod tests {
     #[test]
     fn locations_of_every_writer_are_understood() {
         for (location, root, key) in [
-            (
-                "/warehouse/t/a.parquet",
-                "file://",
-                "/warehouse/t/a.parquet",
-            ),
-            ("file:///warehouse/a b", "file://", "warehouse/a b"),
-            ("file:/warehouse/a", "file://", "warehouse/a"),
+            ("/warehouse/t/a.parquet", "/", "/warehouse/t/a.parquet"),
+            ("file:///warehouse/a b", "/", "warehouse/a b"),
+            ("file:/warehouse/a", "/", "warehouse/a"),
             ("s3://bucket/k/x%2Fy", "s3://bucket", "k/x%2Fy"),
             ("s3a://bucket/k", "s3://bucket", "k"),
         ] {

@@ -7,7 +7,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::kernels::boolean::and_not;
+use arrow::compute::nullif;
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use iceberg::spec::ManifestFile;
@@ -18,12 +20,13 @@ use runner_spec::model::WriteMode;
 use super::arrays::{conform, datum_array};
 use super::catalog::LoadedTable;
 use super::data_file::FileDetails;
+use super::data_reader::NumberedRows;
 use super::error::{IcebergError, Result};
 use super::files::TableFiles;
 use super::manifests::AddedFile;
 use super::prepare::columns_of_part;
 use super::rewrite::{self, Kept, filter};
-use super::scan::{Batches, Deletes, LiveFile, TableScan, live_files};
+use super::scan::{Deletes, LiveFile, RowGroups, TableScan, live_files};
 use super::snapshot::FileChange;
 use super::target::IcebergTarget;
 use super::writer::{FileWriter, file_prefix};
@@ -271,13 +274,6 @@ impl IcebergTarget {
             return Ok(());
         }
         let layout = self.layout_of_table(table)?;
-        let ids: Vec<i32> = layout
-            .schema
-            .as_struct()
-            .fields()
-            .iter()
-            .map(|field| field.id)
-            .collect();
         let mut writer = FileWriter::new(layout, load, file_prefix(load, "m"), MEMORY_BYTES)?;
         for index in replaced.files() {
             let Some(file) = stored.live.get(index) else {
@@ -287,14 +283,17 @@ impl IcebergTarget {
             change
                 .applied
                 .insert(file.location.clone(), stored.deletes.locations_for(file));
-            if replaced.count(index) >= file.rows {
+            let deleted = stored.scan.deleted(file).await?;
+            if replaced.count(index) + deleted.len() as u64 >= file.rows {
                 continue;
             }
-            let mut batches = stored.scan.read(file, &ids)?;
-            let mut first = 0;
-            while let Some(batch) = batches.try_next().await? {
-                let kept = replaced.kept(index, first, batch.num_rows());
-                first += batch.num_rows() as u64;
+            let mut rows = stored.scan.read(file, None, RowGroups::All).await?;
+            while let Some(NumberedRows { first_row, batch }) = rows.try_next().await? {
+                let mut kept = replaced.kept(index, first_row, batch.num_rows());
+                if let Some(deleted) = deleted_mask(first_row, batch.num_rows(), &deleted) {
+                    kept = and_not(&kept, &deleted)
+                        .map_err(IcebergError::arrow("leave deleted rows out"))?;
+                }
                 writer.write(&filter(&batch, &kept)?, TABLE_ROWS).await?;
             }
         }
@@ -341,7 +340,7 @@ pub(super) struct MarkedRows<'a> {
 }
 
 impl Kept for MarkedRows<'_> {
-    fn mask(&self, first: u64, count: usize) -> arrow::array::BooleanArray {
+    fn mask(&self, first: u64, count: usize) -> BooleanArray {
         self.marks.kept(self.file, first, count)
     }
 }
@@ -373,9 +372,54 @@ impl KeyedFiles for Stored {
         {
             return Ok(futures::stream::empty().boxed());
         }
-        let ids = self.scan.field_ids(columns)?;
-        Ok(numbered(self.scan.read(file, &ids)?, columns.to_vec()))
+        let groups = ranges.map_or(RowGroups::All, RowGroups::Holding);
+        let rows = self.scan.read(file, Some(columns), groups).await?;
+        let deleted = self.scan.deleted(file).await?;
+        let schema = arrow_schema(&nullable(columns));
+        Ok(rows
+            .map(move |rows| {
+                let rows = rows?;
+                let batch = conform(&rows.batch, &schema)?;
+                Ok(FileRows {
+                    first_row: rows.first_row,
+                    batch: without(&batch, rows.first_row, &deleted)?,
+                })
+            })
+            .boxed())
     }
+}
+
+/// The batch with nulls in place of deleted rows: a null key equals nothing, and the numbers of the others stay.
+fn without(batch: &RecordBatch, first_row: u64, deleted: &[u64]) -> Result<RecordBatch> {
+    let Some(mask) = deleted_mask(first_row, batch.num_rows(), deleted) else {
+        return Ok(batch.clone());
+    };
+    let doing = || IcebergError::arrow("leave deleted rows out");
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| nullif(column, &mask))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(doing())?;
+    RecordBatch::try_new(batch.schema(), columns).map_err(doing())
+}
+
+/// True for the deleted ones of some rows; none where all are there.
+fn deleted_mask(first_row: u64, rows: usize, deleted: &[u64]) -> Option<BooleanArray> {
+    let end = first_row + rows as u64;
+    let from = deleted.partition_point(|row| *row < first_row);
+    let to = deleted.partition_point(|row| *row < end);
+    let here = deleted.get(from..to).filter(|here| !here.is_empty())?;
+    let mut mask = vec![false; rows];
+    for row in here {
+        if let Some(bit) = usize::try_from(row - first_row)
+            .ok()
+            .and_then(|index| mask.get_mut(index))
+        {
+            *bit = true;
+        }
+    }
+    Some(BooleanArray::from(mask))
 }
 
 /// Whether a file can hold one of the keys, by its bounds.
@@ -394,20 +438,6 @@ fn may_hold(file: &LiveFile, ranges: &KeyRanges) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// Batches with these columns' types, and the numbers of their rows.
-fn numbered(batches: Batches, columns: Vec<ColumnField>) -> FileRowsStream<'static> {
-    let schema = arrow_schema(&nullable(&columns));
-    let mut next = 0;
-    batches
-        .map(move |batch| {
-            let batch = conform(&batch?, &schema)?;
-            let first_row = next;
-            next += batch.num_rows() as u64;
-            Ok(FileRows { first_row, batch })
-        })
-        .boxed()
 }
 
 /// Files may hold nulls, whatever the column says by now.
@@ -454,17 +484,16 @@ impl KeyedFiles for LoadParts<'_> {
             .filter(|column| columns.iter().any(|wanted| wanted.name == column.name))
             .collect();
         let names: Vec<String> = from.iter().map(|column| column.name.clone()).collect();
-        let batches =
-            rewrite::read(&self.files, &details.location, part.bytes, Some(&names)).await?;
+        let rows = rewrite::read(&self.files, &details.location, part.bytes, Some(&names)).await?;
         let plain = arrow_schema(&nullable(&from));
         let widen = Conform::new(&nullable(&from), &nullable(columns), self.load)?;
-        let mut next = 0;
-        Ok(batches
-            .map(move |batch| {
-                let batch: RecordBatch = widen.apply(&conform(&batch?, &plain)?)?;
-                let first_row = next;
-                next += batch.num_rows() as u64;
-                Ok(FileRows { first_row, batch })
+        Ok(rows
+            .map(move |rows| {
+                let rows = rows?;
+                Ok(FileRows {
+                    first_row: rows.first_row,
+                    batch: widen.apply(&conform(&rows.batch, &plain)?)?,
+                })
             })
             .boxed())
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use iceberg::spec::{TableProperties, Type};
 use iceberg::{TableRequirement, TableUpdate};
+use runner_core::commit::{LOAD_ID_COLUMN, SEQ_COLUMN};
 use runner_core::{Fence, LoadContext, Part};
 use runner_plan::model::ColumnField;
 
@@ -57,22 +58,25 @@ impl IcebergTarget {
         self.rewrite(&table, load, parts).await
     }
 
-    /// The table to create for these columns. `location` is where its files are already.
-    pub(super) fn new_table(
-        &self,
-        columns: &[ColumnField],
-        ids: &FieldIds,
-        location: Option<String>,
-    ) -> Result<NewTable> {
+    /// The table to create for these columns.
+    fn new_table(&self, columns: &[ColumnField], ids: &FieldIds) -> Result<NewTable> {
         let mut ids = ids.clone();
         let mut last = ids.highest();
         ids.assign(columns, &mut last);
+        // Others who write to the table know nothing of loads.
+        let columns: Vec<ColumnField> = columns
+            .iter()
+            .map(|column| ColumnField {
+                nullable: column.nullable
+                    || [LOAD_ID_COLUMN, SEQ_COLUMN].contains(&column.name.as_str()),
+                ..column.clone()
+            })
+            .collect();
         Ok(NewTable {
-            schema: new_schema(columns, &ids)?,
+            schema: new_schema(&columns, &ids)?,
             partition_spec: new_spec(&self.plan, &ids)?,
             properties: new_properties(),
             format_version: self.format_version,
-            location,
         })
     }
 
@@ -100,8 +104,7 @@ impl IcebergTarget {
         if !is_partitioned(&columns) {
             columns.clone_from(&load.columns);
         }
-        let location = self.staged_location(parts);
-        let new = self.new_table(&columns, &ids, location)?;
+        let new = self.new_table(&columns, &ids)?;
         match self.catalog.create(&self.name, new).await? {
             Some(table) => Ok(table),
             None => self.load().await?.ok_or_else(|| {
@@ -192,7 +195,7 @@ impl IcebergTarget {
             ) && spec_of(&details.partition, &table.metadata).is_some()
                 && !is_widened(load, part, details);
             if fits && !loses_rows {
-                prepared.push(part.clone());
+                prepared.push(self.unstage(table, part, details).await?);
                 continue;
             }
             let kept: Box<dyn Kept + '_> = match &losers {
@@ -215,7 +218,7 @@ impl IcebergTarget {
         details: &FileDetails,
         kept: &dyn Kept,
     ) -> Result<Vec<Part>> {
-        let (layout, columns) = self.layout(Some(table), &load.columns).await?;
+        let (layout, columns) = self.layout(Some(table), &load.columns)?;
         let name = file_prefix(load, "p");
         let writer = FileWriter::new(layout, load, name, MEMORY_BYTES)?;
         let last_version = load

@@ -4,56 +4,35 @@ use std::ops::Range;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use futures::{StreamExt as _, TryStreamExt as _};
-use iceberg::arrow::ArrowFileReader;
-use iceberg::io::FileMetadata;
-use parquet::arrow::ParquetRecordBatchStreamBuilder;
-use parquet::arrow::ProjectionMask;
+use futures::TryStreamExt as _;
 use runner_core::{LoadContext, Part};
 use runner_plan::model::ColumnField;
 
 use super::arrays::conform;
 use super::data_file::FileDetails;
+use super::data_reader::{DataReader, NumberedStream};
 use super::error::{IcebergError, Result};
 use super::files::TableFiles;
-use super::scan::Batches;
 use super::writer::{FileWriter, part};
 use crate::schema::arrow_schema;
 use crate::sink::RowOrigin;
 use crate::table::conform::Conform;
 
-const BATCH_ROWS: usize = 8192;
-
-/// Rows of a file in the Arrow types of its schema; only some top-level columns if they are named.
+/// Rows of a part in the Arrow types of its file; only some top-level columns if they are named.
 pub(super) async fn read(
     files: &TableFiles,
     location: &str,
     bytes: u64,
     columns: Option<&[String]>,
-) -> Result<Batches> {
-    let doing = || IcebergError::metadata(format!("read the data file `{location}`"));
-    let input = files.file_io().new_input(location).map_err(doing())?;
-    let reader = ArrowFileReader::new(
-        FileMetadata { size: bytes },
-        input.reader().await.map_err(doing())?,
-    );
-    let location = location.to_owned();
-    let doing = move || IcebergError::parquet(format!("read the data file `{location}`"));
-    let builder = ParquetRecordBatchStreamBuilder::new(reader)
-        .await
-        .map_err(doing())?;
-    let mask = match columns {
-        Some(columns) => {
-            ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str))
-        }
-        None => ProjectionMask::all(),
-    };
-    let stream = builder
-        .with_projection(mask)
-        .with_batch_size(BATCH_ROWS)
-        .build()
-        .map_err(doing())?;
-    Ok(stream.map(move |batch| batch.map_err(doing())).boxed())
+) -> Result<NumberedStream> {
+    let reader = DataReader::open(files, location, bytes).await?;
+    let columns = columns.map(|columns| {
+        columns
+            .iter()
+            .filter_map(|name| reader.schema().index_of(name).ok())
+            .collect()
+    });
+    reader.read(columns, None)
 }
 
 /// Which rows of a part stay.
@@ -84,11 +63,11 @@ impl Rewriting<'_> {
     ) -> Result<Vec<Part>> {
         let plain = arrow_schema(&self.from);
         let widened = Conform::new(&self.from, self.to, self.load)?;
-        let mut batches = read(files, &details.location, original.bytes, None).await?;
+        let mut stored = read(files, &details.location, original.bytes, None).await?;
         let origins = origins(original);
-        let mut first = 0_u64;
-        while let Some(batch) = batches.try_next().await? {
-            let batch = conform(&batch, &plain)?;
+        while let Some(rows) = stored.try_next().await? {
+            let first = rows.first_row;
+            let batch = conform(&rows.batch, &plain)?;
             for (rows, origin) in split(&origins, first, batch.num_rows()) {
                 let slice = batch.slice(rows.start, rows.len());
                 let mask = self.kept.mask(first + rows.start as u64, rows.len());
@@ -97,7 +76,6 @@ impl Rewriting<'_> {
                     writer.write(&widened.apply(&slice)?, origin).await?;
                 }
             }
-            first += batch.num_rows() as u64;
         }
         writer
             .seal()

@@ -1,27 +1,27 @@
 //! Reading a table's rows as it stands: its data files, without what position deletes of other writers have taken away.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
-use futures::StreamExt as _;
-use futures::stream::BoxStream;
-use iceberg::Runtime;
-use iceberg::arrow::ArrowReaderBuilder;
-use iceberg::scan::{FileScanTask, FileScanTaskDeleteFile};
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Field, Int64Type, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef,
+};
+use futures::{StreamExt as _, TryStreamExt as _};
 use iceberg::spec::{
     DataContentType, DataFileFormat, Datum, ManifestContentType, ManifestEntry, ManifestEntryRef,
-    ManifestFile, NameMapping, PartitionSpecRef, Struct, TableMetadata,
+    ManifestFile, Struct, TableMetadata, Transform,
 };
-
 use runner_plan::model::ColumnField;
 
+use super::arrays::file_arrow_schema;
+use super::data_reader::{DataReader, NumberedRows, NumberedStream};
 use super::error::{IcebergError, Result};
 use super::files::TableFiles;
 use super::manifests;
-
-/// Rows of one batch.
-const BATCH_ROWS: usize = 8192;
+use super::projection::{NameMapping, Projection};
+use crate::keys::{KeyRanges, matching_row_groups};
 
 const NAME_MAPPING: &str = "schema.name-mapping.default";
 
@@ -157,11 +157,17 @@ pub(super) struct TableScan {
     files: TableFiles,
     metadata: Arc<TableMetadata>,
     deletes: Deletes,
-    names: Option<Arc<NameMapping>>,
+    names: Option<NameMapping>,
+    /// Delete file → data file → rows, sorted: one delete file may apply to many data files.
+    positions: Mutex<HashMap<String, Arc<HashMap<String, Vec<u64>>>>>,
 }
 
-/// Rows of one file, in order.
-pub(super) type Batches = BoxStream<'static, Result<RecordBatch>>;
+/// Which rows of a file are wanted.
+pub(super) enum RowGroups<'a> {
+    All,
+    /// Those that can have one of the keys.
+    Holding(&'a KeyRanges),
+}
 
 impl TableScan {
     pub(super) fn new(
@@ -176,64 +182,166 @@ impl TableScan {
             .transpose()
             .map_err(IcebergError::json(format!(
                 "read the table's property `{NAME_MAPPING}`"
-            )))?
-            .map(Arc::new);
+            )))?;
         Ok(Self {
             files,
             metadata,
             deletes,
             names,
+            positions: Mutex::default(),
         })
     }
 
-    /// The columns with these ids, in this order and in the types of the table's current schema; a file that lacks one has nulls.
-    pub(super) fn read(&self, file: &LiveFile, field_ids: &[i32]) -> Result<Batches> {
+    /// These columns (all, if none are named) in the types of the table's current schema. Rows that were deleted by position
+    /// are there too: [`TableScan::deleted`] tells them.
+    pub(super) async fn read(
+        &self,
+        file: &LiveFile,
+        columns: Option<&[ColumnField]>,
+        groups: RowGroups<'_>,
+    ) -> Result<NumberedStream> {
         self.check(file)?;
-        // Files written for the table have every column in them; those that it took over may leave a partition's out.
-        let is_taken_over = self.names.is_some();
-        let task = FileScanTask::builder()
-            .with_file_size_in_bytes(file.bytes)
-            .with_start(0)
-            .with_length(0)
-            .with_record_count(Some(file.rows))
-            .with_data_file_path(file.location.clone())
-            .with_data_file_format(DataFileFormat::Parquet)
-            .with_schema(Arc::clone(self.metadata.current_schema()))
-            .with_project_field_ids(field_ids.to_vec())
-            .with_deletes(self.delete_tasks(file))
-            .with_partition(is_taken_over.then(|| file.partition.clone()))
-            .with_partition_spec(self.spec(file.spec_id).filter(|_| is_taken_over))
-            .with_name_mapping(self.names.clone())
-            .with_case_sensitive(true)
-            .build();
-        let location = file.location.clone();
-        let doing = move || IcebergError::metadata(format!("read the data file `{location}`"));
-        let scan = ArrowReaderBuilder::new(self.files.file_io(), Runtime::current())
-            .with_batch_size(BATCH_ROWS)
-            .with_data_file_concurrency_limit(1)
-            .build()
-            .read(futures::stream::iter([Ok(task)]).boxed())
-            .map_err(doing())?;
-        Ok(scan
-            .stream()
-            .map(move |batch| batch.map_err(doing()))
+        let schema = self.metadata.current_schema();
+        let target = file_arrow_schema(schema)?;
+        let target = match columns {
+            None => nullable(&target),
+            Some(columns) => {
+                let positions = columns
+                    .iter()
+                    .map(|column| self.position(&target, &column.name))
+                    .collect::<Result<Vec<_>>>()?;
+                let selected = target
+                    .project(&positions)
+                    .map_err(IcebergError::arrow("choose columns of the table"))?;
+                nullable(&selected)
+            }
+        };
+        let reader = DataReader::open(&self.files, &file.location, file.bytes).await?;
+        let projection =
+            Projection::new(reader.schema(), target, self.names.as_ref(), &file.location)?;
+        self.check_partition_columns(file, &projection)?;
+        let groups = match groups {
+            RowGroups::All => None,
+            RowGroups::Holding(ranges) => self.row_groups(&reader, &projection, ranges)?,
+        };
+        let rows = reader.read(Some(projection.columns.clone()), groups.as_deref())?;
+        Ok(rows
+            .map(move |rows| {
+                let rows = rows?;
+                Ok(NumberedRows {
+                    first_row: rows.first_row,
+                    batch: projection.apply(&rows.batch)?,
+                })
+            })
             .boxed())
     }
 
-    /// Ids of columns of the table.
-    pub(super) fn field_ids(&self, columns: &[ColumnField]) -> Result<Vec<i32>> {
+    fn position(&self, schema: &ArrowSchema, name: &str) -> Result<usize> {
+        schema.index_of(name).map_err(|_absent| {
+            IcebergError::conflict(
+                format!("the table has lost its column `{name}`"),
+                "run the feed again",
+            )
+        })
+    }
+
+    /// None where the file's statistics say nothing of the table's columns.
+    fn row_groups(
+        &self,
+        reader: &DataReader,
+        projection: &Projection,
+        ranges: &KeyRanges,
+    ) -> Result<Option<Vec<usize>>> {
         let schema = self.metadata.current_schema();
-        columns
-            .iter()
-            .map(|column| {
-                schema.field_id_by_name(&column.name).ok_or_else(|| {
-                    IcebergError::conflict(
-                        format!("the table has lost its column `{}`", column.name),
-                        "run the feed again",
-                    )
-                })
-            })
-            .collect()
+        let are_same_columns = ranges.columns().all(|column| {
+            schema
+                .field_id_by_name(&column.name)
+                .is_some_and(|id| projection.has(&column.name, id))
+        });
+        if !are_same_columns {
+            return Ok(None);
+        }
+        Ok(Some(matching_row_groups(
+            reader.parquet(),
+            reader.schema(),
+            ranges,
+        )?))
+    }
+
+    /// Tables that took over files of a Hive table have columns that only the partition tells.
+    fn check_partition_columns(&self, file: &LiveFile, projection: &Projection) -> Result<()> {
+        let spec = self.metadata.partition_spec_by_id(file.spec_id);
+        let missing = spec
+            .into_iter()
+            .flat_map(|spec| spec.fields())
+            .find(|field| {
+                field.transform == Transform::Identity
+                    && projection.wants(field.source_id)
+                    && !projection.reads(field.source_id)
+            });
+        match missing {
+            None => Ok(()),
+            Some(field) => Err(IcebergError::unsupported(
+                format!(
+                    "the file `{}` may have rows that the load replaces, and lacks the column `{}` that it is partitioned by",
+                    file.location, field.name
+                ),
+                "rewrite the table's data files (`rewrite_data_files`)",
+            )),
+        }
+    }
+
+    /// Numbers of the rows of a file that were deleted by position, sorted.
+    pub(super) async fn deleted(&self, file: &LiveFile) -> Result<Vec<u64>> {
+        let mut deleted = Vec::new();
+        let entries: Vec<ManifestEntryRef> =
+            self.deletes.positions_for(file).map(Arc::clone).collect();
+        for entry in entries {
+            let positions = self.positions_in(&entry).await?;
+            if let Some(rows) = positions.get(&file.location) {
+                deleted.extend_from_slice(rows);
+            }
+        }
+        deleted.sort_unstable();
+        deleted.dedup();
+        Ok(deleted)
+    }
+
+    async fn positions_in(
+        &self,
+        entry: &ManifestEntryRef,
+    ) -> Result<Arc<HashMap<String, Vec<u64>>>> {
+        let location = entry.file_path();
+        let known = self
+            .positions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(location)
+            .cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        if entry.file_format() != DataFileFormat::Parquet {
+            return Err(IcebergError::unsupported(
+                format!(
+                    "the delete file `{location}` is in the format {}",
+                    entry.file_format()
+                ),
+                "compact the table (`rewrite_data_files`), so that its deletes are applied",
+            ));
+        }
+        let reader = DataReader::open(&self.files, location, entry.file_size_in_bytes()).await?;
+        let mut rows = reader.read(None, None)?;
+        let mut positions: HashMap<String, Vec<u64>> = HashMap::new();
+        while let Some(rows) = rows.try_next().await? {
+            add_positions(&mut positions, &rows.batch, location)?;
+        }
+        let positions = Arc::new(positions);
+        self.positions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(location.to_owned(), Arc::clone(&positions));
+        Ok(positions)
     }
 
     fn check(&self, file: &LiveFile) -> Result<()> {
@@ -258,24 +366,54 @@ impl TableScan {
         }
         Ok(())
     }
+}
 
-    fn delete_tasks(&self, file: &LiveFile) -> Vec<FileScanTaskDeleteFile> {
-        self.deletes
-            .positions_for(file)
-            .map(|entry| {
-                FileScanTaskDeleteFile::builder()
-                    .with_file_path(entry.file_path().to_owned())
-                    .with_file_size_in_bytes(entry.file_size_in_bytes())
-                    .with_file_type(DataContentType::PositionDeletes)
-                    .with_partition_spec_id(file.spec_id)
-                    .build()
+/// Rows of a position delete file: `file_path` and `pos`.
+fn add_positions(
+    positions: &mut HashMap<String, Vec<u64>>,
+    batch: &RecordBatch,
+    location: &str,
+) -> Result<()> {
+    let column = |name: &str, data_type: &DataType| {
+        batch
+            .column_by_name(name)
+            .and_then(|column| cast(column, data_type).ok())
+            .ok_or_else(|| {
+                IcebergError::unsupported(
+                    format!("the delete file `{location}` has no column `{name}`"),
+                    "compact the table (`rewrite_data_files`), so that its deletes are applied",
+                )
             })
-            .collect()
+    };
+    let paths = column("file_path", &DataType::Utf8)?;
+    let rows = column("pos", &DataType::Int64)?;
+    for (path, row) in paths
+        .as_string::<i32>()
+        .iter()
+        .zip(rows.as_primitive::<Int64Type>())
+    {
+        let (Some(path), Some(row)) = (path, row) else {
+            continue;
+        };
+        let row = u64::try_from(row).unwrap_or(u64::MAX);
+        // Rows of one file follow one another.
+        if let Some(rows) = positions.get_mut(path) {
+            rows.push(row);
+        } else {
+            positions.insert(path.to_owned(), vec![row]);
+        }
     }
+    Ok(())
+}
 
-    fn spec(&self, id: i32) -> Option<PartitionSpecRef> {
-        self.metadata.partition_spec_by_id(id).cloned()
-    }
+/// Files may hold nulls, whatever the table says by now.
+fn nullable(schema: &ArrowSchema) -> ArrowSchemaRef {
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect();
+    Arc::new(ArrowSchema::new(fields))
 }
 
 /// The data files of these manifests that are there, with the bounds of these columns.

@@ -454,6 +454,9 @@ fn widened_primitive(current: &PrimitiveType, wanted: &ColumnType) -> Option<Pri
 /// A type in full, as people write it.
 pub(super) fn type_text(field_type: &Type) -> String {
     match field_type {
+        Type::Primitive(PrimitiveType::Decimal { precision, scale }) => {
+            format!("decimal({precision},{scale})")
+        }
         Type::Primitive(primitive) => primitive.to_string(),
         Type::List(list) => format!("list<{}>", type_text(&list.element_field.field_type)),
         Type::Map(map) => format!(

@@ -24,16 +24,14 @@ impl IcebergTarget {
             .iter()
             .map(FileDetails::of)
             .collect::<Result<Vec<_>>>()?;
-        let Some(table) = self.load().await? else {
-            let Some((_, files)) = self.known_place(None) else {
-                return Ok(());
-            };
+        let table = self.load().await?;
+        let (_, files) = self.folders(table.as_ref());
+        let Some(table) = table else {
             for details in &parts {
                 files.delete(&details.location).await?;
             }
             return Ok(());
         };
-        let files = self.files_of(&table);
         let mut named: HashMap<String, HashSet<String>> = HashMap::new();
         for details in &parts {
             if !may_be_named(&table.metadata, details)? {
@@ -59,15 +57,7 @@ impl IcebergTarget {
         dry_run: bool,
     ) -> Result<Vec<String>> {
         let table = self.load().await?;
-        let Some((data, files)) = self.known_place(table.as_ref()) else {
-            return Ok(Vec::new());
-        };
-        let mut folders = vec![data];
-        folders.extend(
-            table
-                .as_ref()
-                .map(|table| format!("{}/metadata", table.metadata.location())),
-        );
+        let (folders, files) = self.folders(table.as_ref());
         let prefix = format!("{}-", feed_prefix(&mark::key(&self.feed, &self.plan.id)));
         let mut leftovers = Vec::new();
         for folder in folders {

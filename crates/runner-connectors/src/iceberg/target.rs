@@ -12,7 +12,6 @@ use runner_plan::model::{ColumnField, Delivery, LoadPlan};
 
 use super::catalog::{Catalog, LoadedTable, TableName};
 use super::connect::connect;
-use super::data_file::FileDetails;
 use super::error::{IcebergError, Result};
 use super::files::TableFiles;
 use super::partition_spec::{existing_spec, new_spec};
@@ -21,6 +20,7 @@ use super::snapshot::check_version;
 use super::writer::{FileWriter, IcebergWriter, Layout, file_prefix, with_partition_columns};
 use crate::registry::TargetContext;
 use crate::sink::{PartWriter, Target, WriterContext};
+use crate::storage::StorageError;
 use crate::table::conform::Conform;
 
 const DATA_PATH: &str = "write.data.path";
@@ -33,8 +33,9 @@ pub struct IcebergTarget {
     pub(super) catalog: Arc<dyn Catalog>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) format_version: FormatVersion,
+    pub(super) new_folder: String,
+    pub(super) is_staged: bool,
     files: TableFiles,
-    warehouse: Option<String>,
     compression: String,
     /// Ids of columns that the table hasn't yet, the same for every lane.
     ids: Mutex<FieldIds>,
@@ -45,7 +46,7 @@ pub struct IcebergTarget {
 impl IcebergTarget {
     /// Connects to the catalog and looks at the table. Nothing is written.
     pub async fn open(plan: &LoadPlan, context: &TargetContext) -> runner_core::Result<Self> {
-        let connection = connect(plan, &context.resolver, &context.clock).await?;
+        let connection = connect(plan, context).await?;
         let target = Self {
             plan: plan.clone(),
             feed: context.feed.clone(),
@@ -53,8 +54,9 @@ impl IcebergTarget {
             catalog: connection.catalog,
             clock: Arc::clone(&context.clock),
             format_version: connection.format_version,
+            new_folder: connection.new_folder,
+            is_staged: connection.is_staged,
             files: connection.files,
-            warehouse: connection.warehouse,
             compression: connection.compression,
             ids: Mutex::default(),
             seen: Mutex::default(),
@@ -85,14 +87,14 @@ impl IcebergTarget {
     }
 
     /// How files for these columns are laid out, and the columns that they have.
-    pub(super) async fn layout(
+    pub(super) fn layout(
         &self,
         table: Option<&LoadedTable>,
         columns: &[ColumnField],
     ) -> Result<(Layout, Vec<ColumnField>)> {
         match table {
             Some(table) => self.layout_of(table, columns),
-            None => self.layout_of_new(columns).await,
+            None => self.layout_of_new(columns),
         }
     }
 
@@ -137,8 +139,7 @@ impl IcebergTarget {
         })
     }
 
-    async fn layout_of_new(&self, columns: &[ColumnField]) -> Result<(Layout, Vec<ColumnField>)> {
-        let place = self.place_of_new(columns).await?;
+    fn layout_of_new(&self, columns: &[ColumnField]) -> Result<(Layout, Vec<ColumnField>)> {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let mut last = ids.highest();
         ids.assign(columns, &mut last);
@@ -150,10 +151,9 @@ impl IcebergTarget {
                     "partition the table `{}`",
                     self.plan.table
                 )))?;
-        let folder = format!("{}/data", place.location);
         let layout = Layout {
-            storage: place.files.folder(&folder)?,
-            folder,
+            storage: self.files.folder(&self.new_folder)?,
+            folder: self.new_folder.clone(),
             schema,
             spec,
             compression: self.compression.clone(),
@@ -177,70 +177,22 @@ impl IcebergTarget {
         }
     }
 
-    /// Where a table that doesn't exist is going to be, as far as anybody knows; its files may stand elsewhere in the end.
-    async fn place_of_new(&self, columns: &[ColumnField]) -> Result<Place> {
-        if let Some(warehouse) = &self.warehouse {
-            return Ok(Place {
-                location: format!(
-                    "{warehouse}/{}/{}",
-                    self.name.namespace.join("/"),
-                    self.name.name
-                ),
-                files: self.files.clone(),
-            });
-        }
-        let new = self.new_table(columns, &FieldIds::default(), None)?;
-        let Some(staged) = self.catalog.stage(&self.name, new).await? else {
-            return Err(IcebergError::config(
-                format!(
-                    "the catalog `{}` doesn't tell where the table `{}` is going to be",
-                    self.catalog.address(),
-                    self.name
-                ),
-                "name the warehouse by its location (`s3://bucket/prefix`), or create the namespace or the table first",
-            ));
+    /// Folders that have files of the table, and how they are reached.
+    pub(super) fn folders(&self, table: Option<&LoadedTable>) -> (Vec<String>, TableFiles) {
+        let mut folders = vec![self.new_folder.clone()];
+        let Some(table) = table else {
+            return (folders, self.files.clone());
         };
-        Ok(Place {
-            location: staged.metadata.location().to_owned(),
-            files: self.files_of(&staged),
-        })
-    }
-
-    /// Where the catalog said that the table was going to be, when its files were written.
-    pub(super) fn staged_location(&self, parts: &[(Part, FileDetails)]) -> Option<String> {
-        if self.warehouse.is_some() {
-            return None;
+        let data = data_folder(&table.metadata);
+        if !folders.contains(&data) {
+            folders.push(data);
         }
-        let (_, details) = parts.first()?;
-        details
-            .location
-            .rsplit_once("/data/")
-            .map(|(location, _)| location.to_owned())
-    }
-
-    /// Where files of a table are, or would be if it doesn't exist, without asking anybody.
-    pub(super) fn known_place(&self, table: Option<&LoadedTable>) -> Option<(String, TableFiles)> {
-        match table {
-            Some(table) => Some((data_folder(&table.metadata), self.files_of(table))),
-            None => self.warehouse.as_ref().map(|warehouse| {
-                let folder = format!(
-                    "{warehouse}/{}/{}/data",
-                    self.name.namespace.join("/"),
-                    self.name.name
-                );
-                (folder, self.files.clone())
-            }),
-        }
+        folders.push(format!("{}/metadata", table.metadata.location()));
+        (folders, self.files_of(table))
     }
 }
 
-struct Place {
-    /// Of the table.
-    location: String,
-    files: TableFiles,
-}
-
-fn data_folder(metadata: &TableMetadata) -> String {
+pub(super) fn data_folder(metadata: &TableMetadata) -> String {
     metadata.properties().get(DATA_PATH).map_or_else(
         || format!("{}/data", metadata.location()),
         |path| path.trim_end_matches('/').to_owned(),
@@ -257,7 +209,7 @@ impl Target for IcebergTarget {
     async fn writer(&self, context: WriterContext) -> runner_core::Result<Box<dyn PartWriter>> {
         let table = self.load().await?;
         let columns = table_columns(&self.plan, &context.columns);
-        let (layout, columns) = self.layout(table.as_ref(), &columns).await?;
+        let (layout, columns) = self.layout(table.as_ref(), &columns)?;
         let conform = Conform::new(&context.columns, &columns, &context.load)?;
         let name = file_prefix(&context.load, &format!("a{}", context.attempt.0));
         let files = FileWriter::new(layout, &context.load, name, context.memory_bytes)?;
@@ -292,14 +244,13 @@ impl Target for IcebergTarget {
 
     async fn probe(&self) -> runner_core::Result<()> {
         self.catalog.probe().await?;
-        if let Some((folder, files)) = self.known_place(self.load().await?.as_ref()) {
-            files
-                .folder(&folder)?
-                .probe()
-                .await
-                .map_err(crate::storage::StorageError::into_sink)?;
-        }
-        Ok(())
+        let table = self.load().await?;
+        let (folder, files) = match &table {
+            Some(table) => (data_folder(&table.metadata), self.files_of(table)),
+            None => (self.new_folder.clone(), self.files.clone()),
+        };
+        let storage = files.folder(&folder)?;
+        Ok(storage.probe().await.map_err(StorageError::into_sink)?)
     }
 }
 

@@ -16,7 +16,7 @@ use runner_core::Secret;
 use super::error::{IcebergError, Result};
 
 pub(super) use rest::{Credentials, RestCatalog, RestSettings, Signing};
-pub(super) use sqlite::SqliteCatalog;
+pub(super) use sqlite::{SqliteCatalog, place};
 
 /// Name of a table in its catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +35,13 @@ pub(super) struct LoadedTable {
     pub storage: BTreeMap<String, Secret>,
 }
 
-/// A table to create. The catalog gives the columns their ids.
+/// A table to create. The catalog gives it a place, and its columns their ids.
 #[derive(Clone, Debug)]
 pub(super) struct NewTable {
     pub schema: Schema,
     pub partition_spec: UnboundPartitionSpec,
     pub properties: HashMap<String, String>,
     pub format_version: FormatVersion,
-    /// Where its files are; the catalog's own choice if absent.
-    pub location: Option<String>,
 }
 
 /// A change of a table's metadata, and what has to hold for it.
@@ -69,8 +67,6 @@ pub(super) trait Catalog: Send + Sync + fmt::Debug {
     async fn load(&self, table: &TableName) -> Result<Option<LoadedTable>>;
     /// Creates the namespace where it is absent, and the table. None where the table exists by now.
     async fn create(&self, table: &TableName, new: NewTable) -> Result<Option<LoadedTable>>;
-    /// What the catalog would make of a new table, without making it; none where it doesn't say.
-    async fn stage(&self, table: &TableName, new: NewTable) -> Result<Option<LoadedTable>>;
     /// `base` is the table as it was loaded before the change was made.
     async fn commit(
         &self,

@@ -222,14 +222,7 @@ impl Catalog for SqliteCatalog {
 
     async fn create(&self, table: &TableName, new: NewTable) -> Result<Option<LoadedTable>> {
         let doing = || IcebergError::metadata(format!("create the table `{table}`"));
-        let location = new.location.unwrap_or_else(|| {
-            format!(
-                "{}/{}/{}",
-                self.warehouse,
-                table.namespace.join("/"),
-                table.name
-            )
-        });
+        let location = place(&self.warehouse, table);
         let metadata = TableMetadataBuilder::new(
             new.schema,
             new.partition_spec,
@@ -262,10 +255,6 @@ impl Catalog for SqliteCatalog {
             metadata_location: Some(location),
             storage: BTreeMap::new(),
         }))
-    }
-
-    async fn stage(&self, _table: &TableName, _new: NewTable) -> Result<Option<LoadedTable>> {
-        Ok(None)
     }
 
     async fn commit(
@@ -342,6 +331,12 @@ impl std::fmt::Debug for SqliteCatalog {
             .field("warehouse", &self.warehouse)
             .finish_non_exhaustive()
     }
+}
+
+/// Where a table is made.
+pub(in super::super) fn place(warehouse: &str, table: &TableName) -> String {
+    let warehouse = warehouse.trim_end_matches('/');
+    format!("{warehouse}/{}/{}", table.namespace.join("/"), table.name)
 }
 
 /// The changed metadata, and the locations that have fallen out of its log.

@@ -55,9 +55,18 @@ fn ids_are_those_that_a_catalog_gives_to_a_new_table() {
         column("id", T::Integer),
         column(
             "person",
-            T::Struct(vec![column("name", T::String), column("tags", list(T::String))]),
+            T::Struct(vec![
+                column("name", T::String),
+                column("tags", list(T::String)),
+            ]),
         ),
-        column("amount", T::Decimal { precision: 10, scale: 2 }),
+        column(
+            "amount",
+            T::Decimal {
+                precision: 10,
+                scale: 2,
+            },
+        ),
     ];
     let ours = schema(&columns);
     let metadata = iceberg::spec::TableMetadataBuilder::new(
@@ -108,7 +117,13 @@ fn new_columns_and_wider_types_are_taken() {
     let columns = [
         column("id", T::Integer),
         column("ratio", T::Number),
-        column("amount", T::Decimal { precision: 12, scale: 2 }),
+        column(
+            "amount",
+            T::Decimal {
+                precision: 12,
+                scale: 2,
+            },
+        ),
         column("extra", T::Struct(vec![column("at", T::Timestamp)])),
     ];
     let evolved = evolve(&table, &columns).unwrap().unwrap();
@@ -128,20 +143,50 @@ fn new_columns_and_wider_types_are_taken() {
 
 #[test]
 fn a_table_takes_narrower_decimals_as_it_is() {
-    let table = schema(&[column("a", T::Decimal { precision: 12, scale: 2 })]);
-    let narrow = [column("a", T::Decimal { precision: 8, scale: 2 })];
+    let table = schema(&[column(
+        "a",
+        T::Decimal {
+            precision: 12,
+            scale: 2,
+        },
+    )]);
+    let narrow = [column(
+        "a",
+        T::Decimal {
+            precision: 8,
+            scale: 2,
+        },
+    )];
     assert!(evolve(&table, &narrow).unwrap().is_none());
 }
 
 #[test]
 fn what_iceberg_cannot_change_is_a_conflict_that_names_table_column_and_types() {
     for (have, wanted, text) in [
-        (T::Number, T::String, "double, which can't take values of type string"),
-        (T::Integer, T::Number, "long, which can't take values of type number"),
-        (T::String, T::Integer, "string, which can't take values of type integer"),
         (
-            T::Decimal { precision: 8, scale: 2 },
-            T::Decimal { precision: 8, scale: 3 },
+            T::Number,
+            T::String,
+            "double, which can't take values of type string",
+        ),
+        (
+            T::Integer,
+            T::Number,
+            "long, which can't take values of type number",
+        ),
+        (
+            T::String,
+            T::Integer,
+            "string, which can't take values of type integer",
+        ),
+        (
+            T::Decimal {
+                precision: 8,
+                scale: 2,
+            },
+            T::Decimal {
+                precision: 8,
+                scale: 3,
+            },
             "decimal(8,2), which can't take values of type decimal(8,3)",
         ),
         (
@@ -263,14 +308,17 @@ fn a_column_without_fields_is_refused() {
 #[test]
 fn files_are_read_as_meant_only_with_the_same_ids_and_types_that_widen() {
     let table = schema(&[column("a", T::Integer), column("b", T::Number)]);
-    let file = |fields: Vec<NestedField>| {
-        StructType::new(fields.into_iter().map(Arc::new).collect())
-    };
+    let file =
+        |fields: Vec<NestedField>| StructType::new(fields.into_iter().map(Arc::new).collect());
     let long = || Type::Primitive(PrimitiveType::Long);
     for (fields, expected) in [
         (vec![NestedField::optional(1, "a", long())], true),
         (
-            vec![NestedField::optional(1, "a", Type::Primitive(PrimitiveType::Int))],
+            vec![NestedField::optional(
+                1,
+                "a",
+                Type::Primitive(PrimitiveType::Int),
+            )],
             true,
         ),
         (vec![NestedField::optional(2, "a", long())], false),

@@ -188,12 +188,7 @@ impl RestCatalog {
         Ok(())
     }
 
-    async fn creation(
-        &self,
-        table: &TableName,
-        new: NewTable,
-        stage_create: bool,
-    ) -> Result<Question> {
+    async fn creation(&self, table: &TableName, new: NewTable) -> Result<Question> {
         let mut properties = new.properties;
         let version = match new.format_version {
             FormatVersion::V1 => "1",
@@ -203,10 +198,9 @@ impl RestCatalog {
         properties.insert("format-version".to_owned(), version.to_owned());
         let body = CreateTable {
             name: &table.name,
-            location: new.location.as_deref(),
             schema: &new.schema,
             partition_spec: &new.partition_spec,
-            stage_create,
+            stage_create: false,
             properties,
         };
         let path = self.namespace_path(&table.namespace).await?;
@@ -264,7 +258,7 @@ impl Catalog for RestCatalog {
 
     async fn create(&self, table: &TableName, new: NewTable) -> Result<Option<LoadedTable>> {
         self.ensure_namespace(&table.namespace).await?;
-        let question = self.creation(table, new, false).await?;
+        let question = self.creation(table, new).await?;
         let answer = self.client.ask(&question).await?;
         match answer.status {
             // Created by another, or by ourselves before an answer was lost: the caller loads it.
@@ -272,16 +266,6 @@ impl Catalog for RestCatalog {
             status if status.is_success() => self.loaded(&answer, &question.doing).await.map(Some),
             _ => Err(answer.refusal(&question.doing)),
         }
-    }
-
-    async fn stage(&self, table: &TableName, new: NewTable) -> Result<Option<LoadedTable>> {
-        let question = self.creation(table, new, true).await?;
-        let answer = self.client.ask(&question).await?;
-        if answer.status.is_success() {
-            return self.loaded(&answer, &question.doing).await.map(Some);
-        }
-        // Not every catalog stages, and none in a namespace that is absent.
-        Ok(None)
     }
 
     async fn commit(

@@ -25,8 +25,6 @@ pub(super) struct CreateNamespace<'a> {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct CreateTable<'a> {
     pub name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub location: Option<&'a str>,
     pub schema: &'a Schema,
     pub partition_spec: &'a UnboundPartitionSpec,
     pub stage_create: bool,
