@@ -4,6 +4,7 @@
 //! byte for byte. The plan is engine-neutral, serialisable and free of secrets.
 
 pub mod arrow;
+pub mod describe;
 mod environment;
 mod inputs;
 pub mod model;

@@ -26,7 +26,7 @@ pub fn snake_case(field: &str) -> String {
         }
         column.extend(character.to_lowercase());
     }
-    let trimmed = column.trim_end_matches(|character| character == '_');
+    let trimmed = column.trim_end_matches('_');
     // A field that is named `_` or `id_` keeps what little it has.
     let column = if field.ends_with('_') || trimmed.is_empty() {
         column.clone()

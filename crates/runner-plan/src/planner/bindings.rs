@@ -301,6 +301,10 @@ impl<'a> Binder<'a> {
             .iter()
             .filter(|other| other.name() != self.draft.name());
         names.extend(others.flat_map(Draft::known_columns));
+        // A list in `config` is known by the name of one of its values.
+        let lists = self.context.config().iter();
+        let lists = lists.filter(|(_, value)| value.is_array());
+        names.extend(lists.map(|(name, _)| chains::singular(name.trim_start_matches("default_"))));
         names
     }
 }
@@ -353,11 +357,15 @@ fn template_names(value: &serde_json::Value, names: &mut BTreeSet<String>) {
             names.extend(variables.into_iter().map(|variable| variable.name));
         }
         serde_json::Value::Array(items) => {
-            items.iter().for_each(|item| template_names(item, names))
+            for item in items {
+                template_names(item, names);
+            }
         }
-        serde_json::Value::Object(entries) => entries
-            .values()
-            .for_each(|entry| template_names(entry, names)),
+        serde_json::Value::Object(entries) => {
+            for entry in entries.values() {
+                template_names(entry, names);
+            }
+        }
         serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
     }
 }

@@ -269,7 +269,8 @@ fn plural(name: &str) -> String {
     }
 }
 
-fn singular(name: &str) -> String {
+/// `tickers` → `ticker`.
+pub(crate) fn singular(name: &str) -> String {
     if let Some(stem) = name.strip_suffix("ies") {
         return format!("{stem}y");
     }

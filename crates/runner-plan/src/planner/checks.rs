@@ -1,6 +1,6 @@
 //! Rules and the contract as checks of columns.
 
-use runner_spec::model::{Contract, Property};
+use runner_spec::model::{Constraints, Contract, Property};
 use runner_spec::{Code, FieldPath};
 
 use super::drafts::Draft;
@@ -127,51 +127,9 @@ fn property_checks(column: &str, property: &Property, path: &FieldPath, checks: 
 /// The constraints of one property, by the key that states them.
 fn constraints(property: &Property) -> Vec<(&'static str, CheckKind)> {
     let given = &property.constraints;
-    let mut kinds = Vec::new();
-    if given.minimum.is_some() || given.maximum.is_some() {
-        let key = if given.minimum.is_some() {
-            "minimum"
-        } else {
-            "maximum"
-        };
-        kinds.push((
-            key,
-            CheckKind::Range {
-                minimum: given.minimum,
-                maximum: given.maximum,
-            },
-        ));
-    }
-    if given.exclusive_minimum.is_some() || given.exclusive_maximum.is_some() {
-        let key = if given.exclusive_minimum.is_some() {
-            "exclusiveMinimum"
-        } else {
-            "exclusiveMaximum"
-        };
-        kinds.push((
-            key,
-            CheckKind::ExclusiveRange {
-                minimum: given.exclusive_minimum,
-                maximum: given.exclusive_maximum,
-            },
-        ));
-    }
+    let mut kinds = bounds(given);
     if let Some(divisor) = given.multiple_of {
         kinds.push(("multipleOf", CheckKind::MultipleOf(divisor)));
-    }
-    if given.min_length.is_some() || given.max_length.is_some() {
-        let key = if given.min_length.is_some() {
-            "minLength"
-        } else {
-            "maxLength"
-        };
-        kinds.push((
-            key,
-            CheckKind::Length {
-                minimum: given.min_length,
-                maximum: given.max_length,
-            },
-        ));
     }
     if let Some(pattern) = &given.pattern {
         kinds.push(("pattern", CheckKind::Pattern(pattern.clone())));
@@ -185,20 +143,61 @@ fn constraints(property: &Property) -> Vec<(&'static str, CheckKind)> {
     if let Some(value) = &given.constant {
         kinds.push(("const", CheckKind::Enumeration(vec![value.clone()])));
     }
-    if given.min_items.is_some() || given.max_items.is_some() || given.unique_items {
-        let key = if given.min_items.is_some() {
-            "minItems"
-        } else {
-            "maxItems"
-        };
-        let kind = CheckKind::Items {
-            minimum: given.min_items,
-            maximum: given.max_items,
-            unique: given.unique_items,
-        };
-        kinds.push((key, kind));
-    }
     kinds
+}
+
+/// Constraints with a lower and an upper end, by the key of the first that is given.
+fn bounds(given: &Constraints) -> Vec<(&'static str, CheckKind)> {
+    let key = |has_lower: bool, has_upper: bool, keys: [&'static str; 2]| {
+        let [lower, upper] = keys;
+        (has_lower || has_upper).then_some(if has_lower { lower } else { upper })
+    };
+    let range = CheckKind::Range {
+        minimum: given.minimum,
+        maximum: given.maximum,
+    };
+    let exclusive = CheckKind::ExclusiveRange {
+        minimum: given.exclusive_minimum,
+        maximum: given.exclusive_maximum,
+    };
+    let length = CheckKind::Length {
+        minimum: given.min_length,
+        maximum: given.max_length,
+    };
+    let items = CheckKind::Items {
+        minimum: given.min_items,
+        maximum: given.max_items,
+        unique: given.unique_items,
+    };
+    let range_key = key(
+        given.minimum.is_some(),
+        given.maximum.is_some(),
+        ["minimum", "maximum"],
+    );
+    let exclusive_key = key(
+        given.exclusive_minimum.is_some(),
+        given.exclusive_maximum.is_some(),
+        ["exclusiveMinimum", "exclusiveMaximum"],
+    );
+    let length_key = key(
+        given.min_length.is_some(),
+        given.max_length.is_some(),
+        ["minLength", "maxLength"],
+    );
+    let items_key = key(
+        given.min_items.is_some(),
+        given.max_items.is_some() || given.unique_items,
+        ["minItems", "maxItems"],
+    );
+    [
+        (range_key, range),
+        (exclusive_key, exclusive),
+        (length_key, length),
+        (items_key, items),
+    ]
+    .into_iter()
+    .filter_map(|(key, kind)| Some((key?, kind)))
+    .collect()
 }
 
 /// A null key or cursor can't be loaded.

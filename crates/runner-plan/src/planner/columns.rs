@@ -23,24 +23,30 @@ pub(crate) fn sources(
     contract: Option<&Contract>,
 ) -> IndexMap<String, (ColumnSource, FieldPath)> {
     let mut columns = IndexMap::new();
+    let mapped = |name: &String| {
+        draft
+            .mapping
+            .entries
+            .iter()
+            .any(|entry| entry.column == *name)
+    };
+    let properties = contract
+        .into_iter()
+        .flat_map(|contract| contract.properties.keys());
+    // What a row was asked for stands before what it says.
+    for name in properties.filter(|name| !mapped(name) && binding.fills_column(name)) {
+        let path = at::provider()
+            .key("schema_contract")
+            .key("properties")
+            .key(name);
+        columns.insert(name.clone(), (ColumnSource::Variable(name.clone()), path));
+    }
     for entry in &draft.mapping.entries {
         let source = match &entry.source {
             EntrySource::Field(path) => ColumnSource::Field(path.clone()),
             EntrySource::Template(template) => column_source(template, binding),
         };
         columns.insert(entry.column.clone(), (source, entry.path.clone()));
-    }
-    let properties = contract
-        .into_iter()
-        .flat_map(|contract| contract.properties.keys());
-    for name in properties {
-        if !columns.contains_key(name) && binding.fills_column(name) {
-            let path = at::provider()
-                .key("schema_contract")
-                .key("properties")
-                .key(name);
-            columns.insert(name.clone(), (ColumnSource::Variable(name.clone()), path));
-        }
     }
     columns
 }

@@ -171,13 +171,11 @@ pub(crate) fn text_setting(
 ) -> Option<String> {
     let value = settings.get(name).filter(|value| !value.is_null())?;
     let path = path.key(name);
-    match scalar_text(value) {
-        Some(text) => context.settled(&text, &path, findings),
-        None => {
-            wrong_setting(&path, name, "a text", findings);
-            None
-        }
-    }
+    let Some(text) = scalar_text(value) else {
+        wrong_setting(&path, name, "a text", findings);
+        return None;
+    };
+    context.settled(&text, &path, findings)
 }
 
 pub(crate) fn flag_setting(

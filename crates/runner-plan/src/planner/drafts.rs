@@ -111,29 +111,33 @@ fn uses(
     if let Some(base_url) = &context.spec().provider.base_url
         && context.inputs.options.base_url.is_none()
     {
-        collector.text(base_url, at::provider().key("base_url"), UsePlace::Request);
+        collector.text(base_url, &at::provider().key("base_url"), UsePlace::Request);
     }
-    collector.text(&endpoint.path, path.key("path"), UsePlace::Request);
+    collector.text(&endpoint.path, &path.key("path"), UsePlace::Request);
     for (name, value) in &endpoint.headers {
-        collector.text(value, path.key("headers").key(name), UsePlace::Request);
+        collector.text(value, &path.key("headers").key(name), UsePlace::Request);
     }
     for (name, value) in &endpoint.query_params {
-        collector.text(value, path.key("query_params").key(name), UsePlace::Request);
+        collector.text(
+            value,
+            &path.key("query_params").key(name),
+            UsePlace::Request,
+        );
     }
     if let Some(body) = &endpoint.body_template {
-        collector.json(body, path.key("body_template"));
+        collector.json(body, &path.key("body_template"));
     }
     if context.spec().provider.provider_type == ProviderType::Graphql {
         for name in ["query", "variables"] {
             if let Some(value) = context.setting(name) {
-                collector.json(value, at::config().key(name));
+                collector.json(value, &at::config().key(name));
             }
         }
     }
     collector.auth(&endpoint.auth, &path.key("auth_config"));
     for entry in &mapping.entries {
         if let EntrySource::Template(template) = &entry.source {
-            collector.text(template.as_str(), entry.path.clone(), UsePlace::Column);
+            collector.text(template.as_str(), &entry.path, UsePlace::Column);
         }
     }
     collector.uses
@@ -145,17 +149,17 @@ struct Collector<'f> {
 }
 
 impl Collector<'_> {
-    fn text(&mut self, text: &str, path: FieldPath, place: UsePlace) {
+    fn text(&mut self, text: &str, path: &FieldPath, place: UsePlace) {
         match Template::new(text).variables() {
-            Ok(variables) => self.add(variables, &path, place),
-            Err(error) => self.malformed(&error, &path),
+            Ok(variables) => self.add(variables, path, place),
+            Err(error) => self.malformed(&error, path),
         }
     }
 
-    fn json(&mut self, value: &serde_json::Value, path: FieldPath) {
+    fn json(&mut self, value: &serde_json::Value, path: &FieldPath) {
         match JsonTemplate::compile(value) {
-            Ok(template) => self.add(template.variables(), &path, UsePlace::Request),
-            Err(error) => self.malformed(&error, &path),
+            Ok(template) => self.add(template.variables(), path, UsePlace::Request),
+            Err(error) => self.malformed(&error, path),
         }
     }
 
@@ -179,7 +183,7 @@ impl Collector<'_> {
     fn auth(&mut self, auth: &Auth, path: &FieldPath) {
         for (name, text) in credentials::templates(auth) {
             let before = self.uses.len();
-            self.text(&text, path.key(name), UsePlace::Credentials);
+            self.text(&text, &path.key(name), UsePlace::Credentials);
             if name == "string_to_sign" {
                 let given = |used: &Use| SIGNING_VARIABLES.contains(&used.variable.name.as_str());
                 let mut index = 0;

@@ -112,14 +112,13 @@ fn storage(
     let mut settings = runner_spec::model::Settings::new();
     if let Some(name) = connection {
         let connections = &context.environment().connections;
-        match connections
+        let found = connections
             .get(name)
-            .filter(|found| found.kind == ConnectionKind::S3)
-        {
-            Some(found) => {
-                settings.extend(storage_settings(&without_secrets(name, &found.settings)))
-            }
-            None => findings.error(
+            .filter(|found| found.kind == ConnectionKind::S3);
+        if let Some(found) = found {
+            settings.extend(storage_settings(&without_secrets(name, &found.settings)));
+        } else {
+            findings.error(
                 Code::UnknownConnection,
                 &at::config().key("connection"),
                 format!("the runner's configuration has no object store `{name}`"),
@@ -128,7 +127,7 @@ fn storage(
                     connections.keys().map(String::as_str),
                     "add it to `connections`, or write the store's settings into `config`",
                 ),
-            ),
+            );
         }
     }
     settings.extend(storage_settings(context.config()));

@@ -219,7 +219,7 @@ impl Builder<'_> {
             );
         }
         let step = self.incremental.window.as_deref();
-        if is_bounded && kind.is_some_and(|kind| !self.is_time(kind, initial, format)) {
+        if is_bounded && kind.is_some_and(|kind| !is_time(kind, initial, format)) {
             self.no_time("to_param", kind, findings);
         }
         let Some(step) = step else {
@@ -247,21 +247,6 @@ impl Builder<'_> {
             );
         }
         Window::Steps { step_ms }
-    }
-
-    /// Whether bounds of this kind can be made from the run's nominal time.
-    fn is_time(&self, kind: CursorKind, initial: Option<&str>, format: &TimeFormat) -> bool {
-        match kind {
-            CursorKind::Timestamp | CursorKind::Date => true,
-            CursorKind::Integer => {
-                let is_epoch = matches!(format, TimeFormat::EpochSeconds | TimeFormat::EpochMillis);
-                let looks_like_one = initial
-                    .and_then(|initial| initial.trim().parse::<i64>().ok())
-                    .is_none_or(|number| number.unsigned_abs() >= 100_000_000);
-                is_epoch || looks_like_one
-            }
-            CursorKind::Number | CursorKind::Text => false,
-        }
     }
 
     fn no_time(&self, setting: &str, kind: Option<CursorKind>, findings: &mut Findings) {
@@ -307,6 +292,21 @@ impl Builder<'_> {
             )
             .help("`backfill` reads a range again"),
         );
+    }
+}
+
+/// Whether bounds of this kind can be made from the run's nominal time.
+fn is_time(kind: CursorKind, initial: Option<&str>, format: &TimeFormat) -> bool {
+    match kind {
+        CursorKind::Timestamp | CursorKind::Date => true,
+        CursorKind::Integer => {
+            let is_epoch = matches!(format, TimeFormat::EpochSeconds | TimeFormat::EpochMillis);
+            let looks_like_one = initial
+                .and_then(|initial| initial.trim().parse::<i64>().ok())
+                .is_none_or(|number| number.unsigned_abs() >= 100_000_000);
+            is_epoch || looks_like_one
+        }
+        CursorKind::Number | CursorKind::Text => false,
     }
 }
 

@@ -1,16 +1,17 @@
 //! One load per table of a sink: its write mode, key, partitions and guarantee.
 
-use runner_spec::model::{Sink, WriteMode};
-use runner_spec::{Code, Diagnostic, FieldPath};
+use runner_spec::model::{LoadSettings, Sink, WriteMode};
+use runner_spec::{Code, FieldPath};
 
 use super::context::{Context, flag_setting};
 use super::findings::{Findings, at, list};
+use super::guarantees;
 use super::partitions::{self, TableColumns};
 use super::routing::{Route, Routing};
 use super::sinks;
 use super::types;
 use super::writes;
-use crate::model::{Columns, Delivery, Input, LoadPlan, StreamPlan, TransformPlan};
+use crate::model::{Columns, Input, LoadPlan, StreamPlan, TransformPlan};
 
 const DEFAULT_FILE_MB: u64 = 128;
 
@@ -25,10 +26,14 @@ pub(crate) struct LoadInputs<'a> {
 pub(crate) fn build(inputs: &LoadInputs<'_>, findings: &mut Findings) -> Vec<LoadPlan> {
     let sinks = &inputs.context.spec().provider.sinks;
     let mut loads: Vec<LoadPlan> = Vec::new();
+    let mut broken = Vec::new();
     for (index, (sink, routes)) in sinks.iter().zip(&inputs.routing.sinks).enumerate() {
         let path = at::sink(index);
         let name = sink_name(sinks, index);
         let destination = sinks::destination(inputs.context, sink, &path, findings);
+        if destination.is_broken {
+            broken.push(index);
+        }
         for route in &routes.routes {
             let builder = Builder {
                 inputs,
@@ -40,8 +45,8 @@ pub(crate) fn build(inputs: &LoadInputs<'_>, findings: &mut Findings) -> Vec<Loa
             loads.push(builder.build(&name, &destination, findings));
         }
     }
-    shared_tables(&loads, findings);
-    guarantees(&loads, findings);
+    guarantees::shared_tables(&loads, &broken, findings);
+    guarantees::readers(&loads, findings);
     loads
 }
 
@@ -220,25 +225,69 @@ impl Builder<'_> {
 
     fn load_settings(&self, table: &TableColumns, findings: &mut Findings) -> LoadChoice {
         let sink = &self.sink.load;
-        let endpoints: Vec<(&runner_spec::model::LoadSettings, String)> = self
-            .own_streams()
+        let endpoints = self.endpoint_settings();
+        let of_endpoint = endpoints.first().map(|(load, _)| *load);
+        let write_mode = self.write_mode(&endpoints, findings);
+        let scope = if sink.replace_scope.is_empty() {
+            of_endpoint.map(|load| load.replace_scope.clone())
+        } else {
+            Some(sink.replace_scope.clone()).filter(|_| self.route.is_declared)
+        };
+        let replace_scope = scope.unwrap_or_default();
+        // Where the sink names its mode, validation has warned already.
+        if write_mode != WriteMode::Replace
+            && sink.write_mode.is_none()
+            && !replace_scope.is_empty()
+        {
+            findings.warning(
+                Code::WriteModeConflict,
+                &self.path.key("replace_scope"),
+                format!(
+                    "`replace_scope` has no effect: `{}` is not replaced",
+                    self.route.table
+                ),
+                "write `write_mode: replace`, or take it out",
+            );
+        }
+        let allow_empty = sink
+            .allow_empty
+            .or(of_endpoint.and_then(|load| load.allow_empty));
+        LoadChoice {
+            write_mode,
+            primary_key: self.primary_key(table, findings),
+            replace_scope,
+            allow_empty: allow_empty.unwrap_or(false),
+            mode_path: self.mode_path(&endpoints),
+        }
+    }
+
+    /// Settings of the endpoints whose rows are loaded as they are, with their paths.
+    fn endpoint_settings(&self) -> Vec<(&LoadSettings, &str)> {
+        let endpoints = &self.inputs.context.spec().provider.endpoints;
+        self.own_streams()
             .filter_map(|stream| {
-                let endpoints = &self.inputs.context.spec().provider.endpoints;
                 let endpoint = endpoints
                     .iter()
                     .find(|endpoint| endpoint.name == stream.name)?;
-                Some((&endpoint.load, stream.path.clone()))
+                Some((&endpoint.load, stream.path.as_str()))
             })
-            .collect();
-        let modes: Vec<WriteMode> = endpoints
+            .collect()
+    }
+
+    /// The sink's, else that of the endpoints, which have to agree.
+    fn write_mode(
+        &self,
+        endpoints: &[(&LoadSettings, &str)],
+        findings: &mut Findings,
+    ) -> WriteMode {
+        if let Some(mode) = self.sink.load.write_mode {
+            return mode;
+        }
+        let mut modes = endpoints
             .iter()
-            .map(|(load, _)| load.write_mode.unwrap_or_default())
-            .collect();
-        if sink.write_mode.is_none()
-            && modes
-                .windows(2)
-                .any(|pair| matches!(pair, [left, right] if left != right))
-        {
+            .map(|(load, _)| load.write_mode.unwrap_or_default());
+        let first = modes.next().unwrap_or_default();
+        if modes.any(|mode| mode != first) {
             findings.error(
                 Code::WriteModeConflict,
                 &self.path.key("write_mode"),
@@ -249,37 +298,17 @@ impl Builder<'_> {
                 "write one `write_mode` at the sink",
             );
         }
-        let mode_path = match (sink.write_mode, endpoints.first()) {
+        first
+    }
+
+    /// Where the write mode stands.
+    fn mode_path(&self, endpoints: &[(&LoadSettings, &str)]) -> FieldPath {
+        match (self.sink.load.write_mode, endpoints.first()) {
             (None, Some((load, path))) if load.write_mode.is_some() => path
                 .parse::<FieldPath>()
                 .unwrap_or_default()
                 .key("write_mode"),
             _ => self.path.key("write_mode"),
-        };
-        let of_endpoint = endpoints.first().map(|(load, _)| *load);
-        let scope = if sink.replace_scope.is_empty() {
-            of_endpoint
-                .map(|load| load.replace_scope.clone())
-                .unwrap_or_default()
-        } else {
-            sink.replace_scope.clone()
-        };
-        LoadChoice {
-            write_mode: sink
-                .write_mode
-                .or(modes.first().copied())
-                .unwrap_or_default(),
-            primary_key: self.primary_key(table, findings),
-            replace_scope: if self.route.is_declared || sink.replace_scope.is_empty() {
-                scope
-            } else {
-                Vec::new()
-            },
-            allow_empty: sink
-                .allow_empty
-                .or(of_endpoint.and_then(|load| load.allow_empty))
-                .unwrap_or(false),
-            mode_path,
         }
     }
 
@@ -387,58 +416,6 @@ struct LoadChoice {
 /// Whether rows may bring columns that nobody knows yet.
 pub(crate) fn is_open(columns: &Columns) -> bool {
     columns.pass_through
-}
-
-/// No two loads of one run write to one table.
-fn shared_tables(loads: &[LoadPlan], findings: &mut Findings) {
-    for (index, load) in loads.iter().enumerate() {
-        let twin = loads
-            .iter()
-            .skip(index + 1)
-            .find(|other| other.sink != load.sink && other.target == load.target);
-        if let Some(twin) = twin {
-            findings.error(
-                Code::DuplicateTable,
-                &at::sink(twin.sink),
-                format!(
-                    "the sinks `{}` and `{}` both write to `{}`",
-                    load.sink_name, twin.sink_name, load.table
-                ),
-                "give one of them another `table_name` or another place",
-            );
-        }
-    }
-}
-
-fn guarantees(loads: &[LoadPlan], findings: &mut Findings) {
-    for load in loads
-        .iter()
-        .filter(|load| load.delivery == Delivery::Idempotent)
-    {
-        let path = load.path.parse::<FieldPath>().unwrap_or_default();
-        findings.hint(
-            Code::ReadersSeePart,
-            &path,
-            format!(
-                "readers of `{}` can see part of a load while it commits; a repeat changes nothing",
-                load.sink_name
-            ),
-        );
-    }
-    let mut sinks: Vec<&str> = loads.iter().map(|load| load.sink_name.as_str()).collect();
-    sinks.dedup();
-    if loads.len() > 1 {
-        let what = if sinks.len() > 1 {
-            list(&sinks)
-        } else {
-            format!("the tables of {}", list(&sinks))
-        };
-        findings.push(Diagnostic::hint(
-            Code::AtomicPerSink,
-            at::provider().key("sinks"),
-            format!("{what} commit one after the other: each is exact, and for a moment one shows rows that another doesn't"),
-        ));
-    }
 }
 
 /// Keys that a sink names are keys of the streams it takes: a null in one can't be loaded.

@@ -14,6 +14,7 @@ mod engine;
 mod files;
 mod findings;
 mod formats;
+mod guarantees;
 mod incremental;
 mod limits;
 mod loads;

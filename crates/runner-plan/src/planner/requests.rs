@@ -140,10 +140,14 @@ fn url(
         );
         return Template::new(own);
     };
+    let is_api = matches!(
+        context.spec().provider.provider_type,
+        ProviderType::RestApi | ProviderType::Graphql
+    );
     let is_http = base
         .split_once("://")
         .is_none_or(|(scheme, _)| matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https"));
-    if !is_http {
+    if is_api && !is_http {
         findings.error(
             Code::UnsupportedScheme,
             &at::provider().key("base_url"),

@@ -147,7 +147,7 @@ impl Router<'_> {
         if !sink.endpoints.is_empty() {
             let inputs = self.chosen(sink, path, findings);
             add_declared(inputs, findings);
-            return self.checked(routes, path, findings);
+            return checked(routes, path, findings);
         }
         let outputs = self.views.outputs();
         let mut declared_streams = Vec::new();
@@ -179,7 +179,7 @@ impl Router<'_> {
                 is_declared: false,
             });
         }
-        self.checked(routes, path, findings)
+        checked(routes, path, findings)
     }
 
     /// A sink that names no table: its only input's name.
@@ -291,7 +291,7 @@ impl Router<'_> {
                 if let Some(named) = namesake(sink, &names) {
                     return vec![named];
                 }
-                self.ambiguous(&names, "their columns are not known yet", path, findings);
+                ambiguous(&names, "their columns are not known yet", path, findings);
                 Vec::new()
             }
             several if equal_columns(several) => names.into_iter().map(str::to_owned).collect(),
@@ -299,7 +299,7 @@ impl Router<'_> {
                 if let Some(named) = namesake(sink, &names) {
                     return vec![named];
                 }
-                self.ambiguous(&names, "their columns differ", path, findings);
+                ambiguous(&names, "their columns differ", path, findings);
                 Vec::new()
             }
         }
@@ -328,21 +328,6 @@ impl Router<'_> {
         );
     }
 
-    fn ambiguous(&self, names: &[&str], why: &str, path: &FieldPath, findings: &mut Findings) {
-        findings.error(
-            Code::RoutingAmbiguous,
-            path,
-            format!(
-                "{} could all go to the declared table, and {why}",
-                list(names)
-            ),
-            format!(
-                "say which with `config.endpoints: [{}]`",
-                names.first().copied().unwrap_or("NAME")
-            ),
-        );
-    }
-
     /// Streams that share a table have to have the same columns.
     fn same_columns(&self, names: &[String], path: &FieldPath, findings: &mut Findings) {
         let chosen: Vec<&Candidate<'_>> = self
@@ -359,29 +344,6 @@ impl Router<'_> {
                 "map them to the same columns, or give each a sink of its own",
             );
         }
-    }
-
-    /// No two streams of a sink in one table by accident.
-    fn checked(&self, routes: Vec<Route>, path: &FieldPath, findings: &mut Findings) -> SinkRoutes {
-        for (index, route) in routes.iter().enumerate() {
-            let twin = routes
-                .iter()
-                .skip(index + 1)
-                .find(|other| other.table == route.table);
-            if let Some(twin) = twin {
-                let name = |route: &Route| match route.inputs.first() {
-                    Some(Input::Stream(name) | Input::Transform(name)) => name.clone(),
-                    None => String::new(),
-                };
-                findings.error(
-                    Code::DuplicateTable,
-                    path,
-                    format!("{} would both go to the table `{}`", list(&[name(route), name(twin)]), route.table),
-                    "give the sink another `table_name`, or say which streams go to it with `config.endpoints`",
-                );
-            }
-        }
-        SinkRoutes { routes }
     }
 }
 
@@ -413,4 +375,42 @@ fn equal_columns(candidates: &[&Candidate<'_>]) -> bool {
     candidates
         .windows(2)
         .all(|pair| matches!(pair, [left, right] if sorted(left) == sorted(right)))
+}
+
+fn ambiguous(names: &[&str], why: &str, path: &FieldPath, findings: &mut Findings) {
+    findings.error(
+        Code::RoutingAmbiguous,
+        path,
+        format!(
+            "{} could all go to the declared table, and {why}",
+            list(names)
+        ),
+        format!(
+            "say which with `config.endpoints: [{}]`",
+            names.first().copied().unwrap_or("NAME")
+        ),
+    );
+}
+
+/// No two streams of a sink in one table by accident.
+fn checked(routes: Vec<Route>, path: &FieldPath, findings: &mut Findings) -> SinkRoutes {
+    for (index, route) in routes.iter().enumerate() {
+        let twin = routes
+            .iter()
+            .skip(index + 1)
+            .find(|other| other.table == route.table);
+        if let Some(twin) = twin {
+            let name = |route: &Route| match route.inputs.first() {
+                Some(Input::Stream(name) | Input::Transform(name)) => name.clone(),
+                None => String::new(),
+            };
+            findings.error(
+                Code::DuplicateTable,
+                path,
+                format!("{} would both go to the table `{}`", list(&[name(route), name(twin)]), route.table),
+                "give the sink another `table_name`, or say which streams go to it with `config.endpoints`",
+            );
+        }
+    }
+    SinkRoutes { routes }
 }

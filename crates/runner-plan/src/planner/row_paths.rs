@@ -103,7 +103,7 @@ pub(crate) fn path_text(path: &RowPath) -> String {
                 }
                 text.push_str(name);
             }
-            RowPathStep::Index(index) => text.push_str(&format!("[{index}]")),
+            RowPathStep::Index(index) => text.extend(["[", &index.to_string(), "]"]),
             RowPathStep::Each => text.push_str("[*]"),
         }
     }

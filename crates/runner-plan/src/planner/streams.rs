@@ -9,11 +9,11 @@ use super::columns::{self, ColumnInputs};
 use super::context::Context;
 use super::drafts::Draft;
 use super::files;
-use super::findings::{Findings, list};
+use super::findings::{Findings, at, list};
 use super::incremental;
 use super::requests;
 use super::routing::Routing;
-use crate::model::{CheckOrigin, Columns, StreamPlan, TypeOrigin};
+use crate::model::{CheckOrigin, StreamPlan, TypeOrigin};
 
 const DEFAULT_SAMPLE_SIZE: u32 = 100;
 
@@ -37,6 +37,7 @@ pub(crate) fn build(
             stream(context, drafts, draft, binding, contract, findings)
         })
         .collect();
+    open_columns(&streams, findings);
     ordered(streams, bindings, drafts, findings)
 }
 
@@ -89,7 +90,6 @@ fn stream(
         &cursor_path,
         &mut checks,
     );
-    open_columns(draft, &columns, findings);
     StreamPlan {
         name: draft.name().to_owned(),
         path: draft.path.to_string(),
@@ -104,30 +104,30 @@ fn stream(
     }
 }
 
-fn open_columns(draft: &Draft<'_>, columns: &Columns, findings: &mut Findings) {
-    let open: Vec<&str> = columns
-        .known
+/// What only rows can tell, said once for all streams.
+fn open_columns(streams: &[StreamPlan], findings: &mut Findings) {
+    let open: Vec<String> = streams
         .iter()
-        .filter(|column| column.origin == TypeOrigin::Open)
-        .map(|column| column.name.as_str())
+        .filter_map(|stream| {
+            if stream.columns.pass_through && stream.columns.known.is_empty() {
+                return Some(format!("all columns of `{}`", stream.name));
+            }
+            let open = stream.columns.known.iter();
+            let open = open.filter(|column| column.origin == TypeOrigin::Open);
+            let names: Vec<&str> = open.map(|column| column.name.as_str()).collect();
+            (!names.is_empty()).then(|| format!("{} of `{}`", list(&names), stream.name))
+        })
         .collect();
-    let message = if draft.is_open() {
-        format!(
-            "the columns of `{}` are known when its first rows have been read",
-            draft.name()
-        )
-    } else if open.is_empty() {
+    if open.is_empty() {
         return;
-    } else {
-        format!(
-            "the types of {} in `{}` are known when its first rows have been read",
-            list(&open),
-            draft.name()
-        )
-    };
+    }
     findings.push(
-        Diagnostic::hint(Code::OpenColumns, draft.path.clone(), message)
-            .help("`plan --probe` reads some and shows them"),
+        Diagnostic::hint(
+            Code::OpenColumns,
+            at::provider().key("endpoints"),
+            format!("types that the first rows will decide: {}", open.join("; ")),
+        )
+        .help("`plan --probe` reads some rows and shows them"),
     );
 }
 

@@ -1,12 +1,16 @@
 //! The contract's properties as types of columns.
 
 use runner_spec::model::{Contract, Property, PropertyType};
+use serde_json::Value;
 
 use crate::model::{ColumnField, ColumnType};
 
 /// The type of a property; absent where the contract leaves it open.
 pub(crate) fn property_type(property: &Property) -> Option<ColumnType> {
-    Some(match property.kind? {
+    let Some(kind) = property.kind else {
+        return type_of_values(property);
+    };
+    Some(match kind {
         PropertyType::String => ColumnType::String,
         PropertyType::Integer => ColumnType::Integer,
         PropertyType::Number => ColumnType::Number,
@@ -18,6 +22,30 @@ pub(crate) fn property_type(property: &Property) -> Option<ColumnType> {
         PropertyType::Array => list_type(property.items.as_deref()),
         PropertyType::Object => struct_type(property),
     })
+}
+
+/// A property without a type, but with all its values.
+fn type_of_values(property: &Property) -> Option<ColumnType> {
+    let constraints = &property.constraints;
+    let values: Vec<&Value> = constraints
+        .enumeration
+        .iter()
+        .flatten()
+        .chain(&constraints.constant)
+        .filter(|value| !value.is_null())
+        .collect();
+    let all = |is: fn(&Value) -> bool| !values.is_empty() && values.iter().all(|value| is(value));
+    if all(Value::is_string) {
+        Some(ColumnType::String)
+    } else if all(Value::is_i64) {
+        Some(ColumnType::Integer)
+    } else if all(Value::is_number) {
+        Some(ColumnType::Number)
+    } else if all(Value::is_boolean) {
+        Some(ColumnType::Boolean)
+    } else {
+        None
+    }
 }
 
 fn list_type(items: Option<&Property>) -> ColumnType {

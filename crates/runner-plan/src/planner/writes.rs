@@ -18,17 +18,6 @@ pub(crate) fn check(
         WriteMode::Replace => replace(load, sources, mode_path, findings),
         WriteMode::Merge => merge(load, mode_path, findings),
     }
-    if load.write_mode != WriteMode::Replace && !load.replace_scope.is_empty() {
-        findings.warning(
-            Code::WriteModeConflict,
-            &sink_path(load).key("replace_scope"),
-            format!(
-                "`replace_scope` has no effect: `{}` is not replaced",
-                load.table
-            ),
-            "write `write_mode: replace`, or take it out",
-        );
-    }
 }
 
 fn sink_path(load: &LoadPlan) -> FieldPath {

@@ -4,7 +4,7 @@ use runner_spec::Code;
 use runner_spec::model::Settings;
 
 use super::parquet::{DEFAULT_COMPRESSION, compression};
-use super::{Config, Place, template};
+use super::{Config, Configured, Place, template};
 use crate::environment::ConnectionKind;
 use crate::model::Catalog;
 use crate::planner::context::scalar_text;
@@ -18,16 +18,22 @@ const LOGIN: [&str; 2] = ["oauth2-server-uri", "scope"];
 const COMPRESSION: &str = "compression";
 const CODEC: &str = "write.parquet.compression-codec";
 
-pub(super) fn configured(config: &Config<'_>, findings: &mut Findings) -> Option<Place> {
-    let connection = config.connection(ConnectionKind::Iceberg, findings);
+pub(super) fn configured(config: &Config<'_>, findings: &mut Findings) -> Configured<Place> {
+    let connection = match config.connection(ConnectionKind::Iceberg, findings) {
+        Configured::Yes(connection) => Some(connection),
+        Configured::No => None,
+        Configured::Broken => return Configured::Broken,
+    };
     let is_inline = config.has("uri") || config.has("file") || config.has("type");
     if connection.is_none() && !is_inline {
-        return None;
+        return Configured::No;
     }
     let settings = config.merged(connection);
     let name = config.connection_name().map_or("default", |(_, name)| name);
-    let catalog = catalog(config, name, &settings, findings)?;
-    Some(place(config, catalog, &settings, findings))
+    match catalog(config, name, &settings, findings) {
+        Some(catalog) => Configured::Yes(place(config, catalog, &settings, findings)),
+        None => Configured::Broken,
+    }
 }
 
 /// A catalog in SQLite with its warehouse beside it.
@@ -117,15 +123,10 @@ fn catalog(
     // Connections keep their own `type` apart, which says that they are catalogs.
     let declared = declared.filter(|kind| kind != "iceberg");
     let is_sqlite_uri = uri.as_deref().is_some_and(|uri| uri.starts_with("sqlite:"));
-    match declared.as_deref() {
-        Some("rest") => rest(config, uri, settings, findings),
-        Some("sqlite" | "sql" | "jdbc") if uri.is_none() || is_sqlite_uri => {
-            sqlite(config, name, uri, settings, findings)
-        }
-        None if is_sqlite_uri || text("file").is_some() => {
-            sqlite(config, name, uri, settings, findings)
-        }
-        None => rest(config, uri, settings, findings),
+    let is_sqlite = match declared.as_deref() {
+        Some("rest") => false,
+        Some("sqlite" | "sql" | "jdbc") if uri.is_none() || is_sqlite_uri => true,
+        None => is_sqlite_uri || text("file").is_some(),
         Some(other) => {
             findings.error(
                 Code::UnsupportedSetting,
@@ -133,8 +134,13 @@ fn catalog(
                 format!("Iceberg catalogs of type `{other}` are not supported"),
                 "use a REST catalog (`type: rest` and `uri`), or one in SQLite (`type: sqlite`, `uri: sqlite:///catalog.db`)",
             );
-            None
+            return None;
         }
+    };
+    if is_sqlite {
+        sqlite(config, name, uri, settings, findings)
+    } else {
+        rest(config, uri, settings, findings)
     }
 }
 

@@ -23,6 +23,27 @@ use crate::template::Template;
 pub(crate) struct Destination {
     place: Place,
     pub(crate) redirection: Option<Redirection>,
+    /// Its settings are wrong, which has been reported.
+    pub(crate) is_broken: bool,
+}
+
+/// What a sink's settings amount to.
+enum Configured<T> {
+    Yes(T),
+    /// They name no place, or a connection that isn't there.
+    No,
+    /// They are wrong, and the findings say why.
+    Broken,
+}
+
+impl<T> Configured<T> {
+    fn map<U>(self, make: impl FnOnce(T) -> U) -> Configured<U> {
+        match self {
+            Self::Yes(value) => Configured::Yes(make(value)),
+            Self::No => Configured::No,
+            Self::Broken => Configured::Broken,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -109,11 +130,17 @@ pub(crate) fn destination(
         }
     };
     match place {
-        Some(place) => Destination {
+        Configured::Yes(place) => Destination {
             place,
             redirection: None,
+            is_broken: false,
         },
-        None => not_configured(&config, findings),
+        Configured::No => not_configured(&config, findings),
+        Configured::Broken => Destination {
+            place: Place::Parquet(parquet::Folder::local("")),
+            redirection: None,
+            is_broken: true,
+        },
     }
 }
 
@@ -157,9 +184,14 @@ impl<'a> Config<'a> {
         &self,
         kind: ConnectionKind,
         findings: &mut Findings,
-    ) -> Option<(&'a str, &'a Connection)> {
-        let (key, name) = self.connection_name()?;
-        let found = self.context.environment().connections.get(name)?;
+    ) -> Configured<(&'a str, &'a Connection)> {
+        let connections = &self.context.environment().connections;
+        let named = self.connection_name();
+        let Some((key, name, found)) =
+            named.and_then(|(key, name)| Some((key, name, connections.get(name)?)))
+        else {
+            return Configured::No;
+        };
         if found.kind != kind {
             findings.error(
                 Code::UnknownConnection,
@@ -171,8 +203,9 @@ impl<'a> Config<'a> {
                 ),
                 "name another connection",
             );
+            return Configured::Broken;
         }
-        Some((name, found))
+        Configured::Yes((name, found))
     }
 
     /// The connection's settings with the sink's own over them; no secret in plain text among the connection's.
@@ -227,10 +260,13 @@ fn unsupported(config: &Config<'_>, findings: &mut Findings) -> Destination {
 }
 
 fn not_configured(config: &Config<'_>, findings: &mut Findings) -> Destination {
-    let kind = config.kind();
     let reason = match config.connection_name() {
         Some((_, name)) => format!("the connection `{name}` is not configured"),
-        None => format!("no {kind} connection is configured"),
+        None => match config.sink.kind {
+            SinkKind::Parquet => "the sink names no `path`".to_owned(),
+            SinkKind::Postgres => "the sink names no server".to_owned(),
+            _ => "the sink names no catalog".to_owned(),
+        },
     };
     if !config.context.may_redirect() {
         let connections = &config.context.environment().connections;
@@ -260,7 +296,9 @@ fn redirected(config: &Config<'_>, reason: String, findings: &mut Findings) -> D
         .map_or_else(|| config.kind().to_owned(), |(_, name)| name.to_owned());
     let place = match config.sink.kind {
         SinkKind::Iceberg => iceberg::local(config, data_dir, findings),
-        _ => Place::Parquet(parquet::Folder::local(data_dir)),
+        SinkKind::Parquet => Place::Parquet(parquet::Folder::local(data_dir)),
+        // Tables of one name, meant for different servers, stay apart.
+        _ => Place::Parquet(parquet::Folder::local_for(data_dir, &connection)),
     };
     if config.context.may_redirect() {
         let instead = match &place {
@@ -278,5 +316,6 @@ fn redirected(config: &Config<'_>, reason: String, findings: &mut Findings) -> D
     Destination {
         place,
         redirection: Some(Redirection { connection, reason }),
+        is_broken: false,
     }
 }

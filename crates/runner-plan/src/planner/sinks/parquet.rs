@@ -3,7 +3,7 @@
 use runner_spec::Code;
 use runner_spec::model::Settings;
 
-use super::Config;
+use super::{Config, Configured};
 use crate::environment::ConnectionKind;
 use crate::planner::findings::Findings;
 use crate::planner::storage::storage_settings;
@@ -39,6 +39,17 @@ impl Folder {
         }
     }
 
+    /// For a sink of another kind, below the name of its connection.
+    pub(super) fn local_for(data_dir: &str, connection: &str) -> Self {
+        let mut folder = Self::local(data_dir);
+        folder.root = format!(
+            "{}/{}",
+            folder.root,
+            folder_name(&connection.replace('.', "_"))
+        );
+        folder
+    }
+
     pub(super) fn location(&self, table: &str, is_declared: bool) -> String {
         if let Some(declared) = self.declared.as_ref().filter(|_| is_declared) {
             return declared.clone();
@@ -72,17 +83,24 @@ fn folder_name(table: &str) -> String {
     parts.join("/")
 }
 
-pub(super) fn configured(config: &Config<'_>, findings: &mut Findings) -> Option<Folder> {
-    let connection = config.connection(ConnectionKind::S3, findings);
+pub(super) fn configured(config: &Config<'_>, findings: &mut Findings) -> Configured<Folder> {
+    let connection = match config.connection(ConnectionKind::S3, findings) {
+        Configured::Yes(connection) => Some(connection),
+        Configured::No => None,
+        Configured::Broken => return Configured::Broken,
+    };
     let settings = config.merged(connection);
     let own_path = config.text("path", findings);
-    let path = own_path.or_else(|| settings.get("path")?.as_str().map(str::to_owned))?;
+    let of_connection = || settings.get("path")?.as_str().map(str::to_owned);
+    let Some(path) = own_path.or_else(of_connection) else {
+        return Configured::No;
+    };
     let path = path.trim_end_matches('/').to_owned();
     check_path(config, &path, findings);
     let compression = compression(config, "compression", findings);
     let table = config.sink.table_name.as_deref();
     let (root, declared) = split(&path, table);
-    Some(Folder {
+    Configured::Yes(Folder {
         root,
         declared,
         storage: storage_settings(&settings),

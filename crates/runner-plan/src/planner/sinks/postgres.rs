@@ -4,7 +4,7 @@ use runner_spec::Code;
 use runner_spec::model::Settings;
 use url::Url;
 
-use super::{Config, qualified, template};
+use super::{Config, Configured, qualified, template};
 use crate::environment::ConnectionKind;
 use crate::model::Target;
 use crate::planner::context::scalar_text;
@@ -44,21 +44,24 @@ impl Server {
     }
 }
 
-pub(super) fn configured(config: &Config<'_>, findings: &mut Findings) -> Option<Server> {
-    let connection = config.connection(ConnectionKind::Postgres, findings);
+pub(super) fn configured(config: &Config<'_>, findings: &mut Findings) -> Configured<Server> {
+    let connection = match config.connection(ConnectionKind::Postgres, findings) {
+        Configured::Yes(connection) => Some(connection),
+        Configured::No => None,
+        Configured::Broken => return Configured::Broken,
+    };
     if connection.is_none() && !config.has("url") && !config.has("host") {
-        return None;
+        return Configured::No;
     }
     let settings = config.merged(connection);
-    let from_url = match settings.get("url").and_then(scalar_text) {
-        Some(url) => match parse_url(&url) {
-            Some(parts) => parts,
-            None => {
-                malformed(config, findings);
-                UrlParts::default()
-            }
-        },
+    let url = settings.get("url").and_then(scalar_text);
+    let from_url = match url.as_deref().map(parse_url) {
         None => UrlParts::default(),
+        Some(Some(parts)) => parts,
+        Some(None) => {
+            malformed(config, findings);
+            return Configured::Broken;
+        }
     };
     let text = |names: &[&str]| {
         names
@@ -82,7 +85,7 @@ pub(super) fn configured(config: &Config<'_>, findings: &mut Findings) -> Option
     let user = template(&settings, &["user", "username"])
         .or(from_url.user)
         .unwrap_or_else(|| Template::new("postgres"));
-    Some(Server {
+    Configured::Yes(Server {
         host: template(&settings, &["host"])
             .or(from_url.host)
             .unwrap_or_else(|| Template::new("localhost")),
@@ -190,17 +193,14 @@ fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        match (first, tail) {
-            (b'%', [high, low, after @ ..]) => {
-                let digits = [*high, *low];
-                let digits = std::str::from_utf8(&digits).ok()?;
-                bytes.push(u8::from_str_radix(digits, 16).ok()?);
-                rest = after;
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
+        if let (b'%', [high, low, after @ ..]) = (first, tail) {
+            let digits = [*high, *low];
+            let digits = std::str::from_utf8(&digits).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = after;
+        } else {
+            bytes.push(*first);
+            rest = tail;
         }
     }
     String::from_utf8(bytes).ok()
