@@ -71,6 +71,7 @@ codes! {
     NumberOutOfRange = "UIS0118", "a number can't be represented";
     DocumentUnreadable = "UIS0119", "the document can't be read";
     AliasLoop = "UIS0120", "an alias contains itself";
+    TooManyFindings = "UIS0121", "the document has more findings than are reported";
 
     WrongType = "UIS0201", "a value has the wrong type";
     MissingField = "UIS0202", "a required field is missing";

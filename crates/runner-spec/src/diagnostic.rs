@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::source::Location;
 use crate::{Code, FieldPath};
 
+/// The most findings that one document gets.
+pub(crate) const MAX_FINDINGS: usize = 1000;
+
 /// How much a diagnostic weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

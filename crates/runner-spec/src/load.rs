@@ -7,7 +7,7 @@
 use crate::Code;
 use crate::Spec;
 use crate::check;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, MAX_FINDINGS, Severity};
 use crate::fields::DOCUMENT;
 use crate::lower;
 use crate::overlay;
@@ -17,7 +17,7 @@ use crate::redact::{Masks, masked};
 use crate::rules;
 use crate::source::{Source, has_errors};
 use crate::source_map::SourceMap;
-use crate::tree::Node;
+use crate::tree::{Node, Span};
 
 /// How strictly a document is read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,27 +58,49 @@ pub fn load(document: &Source, overlays: &[Source], options: &Options) -> Loaded
         diagnostics = check::check(root, &DOCUMENT, options.strict, &masks);
         let lowered = lower::lower(root);
         let rules = rules::run(&lowered, root);
-        diagnostics.extend(
-            rules
-                .into_iter()
-                .filter(|finding| !is_hidden(finding, &diagnostics))
-                .collect::<Vec<_>>(),
-        );
+        let shown = rules
+            .into_iter()
+            .filter(|finding| !is_hidden(finding, &diagnostics));
+        diagnostics.append(&mut shown.collect());
         spec = Some(lowered);
     }
     let sources = SourceMap::new(shown, root);
-    sources.place(&mut diagnostics);
-    diagnostics.extend(
-        findings
-            .into_iter()
-            .map(|Finding { diagnostic, span }| diagnostic.located(sources.location(span))),
-    );
-    in_order(&mut diagnostics, &sources);
+    let findings = findings
+        .into_iter()
+        .map(|Finding { diagnostic, span }| (diagnostic, Some(span)));
+    let all = findings
+        .chain(diagnostics.into_iter().map(|diagnostic| (diagnostic, None)))
+        .collect();
+    let diagnostics = placed(all, &sources);
     Loaded {
         spec: spec.filter(|_| !has_errors(&diagnostics)),
         diagnostics,
         sources,
     }
+}
+
+/// Finds the places, in the order of the text. Of very many findings the errors are kept first.
+fn placed(mut all: Vec<(Diagnostic, Option<Span>)>, sources: &SourceMap) -> Vec<Diagnostic> {
+    let count = all.len();
+    if count > MAX_FINDINGS {
+        all.sort_by_key(|(diagnostic, _)| diagnostic.severity);
+        all.truncate(MAX_FINDINGS);
+    }
+    let mut diagnostics: Vec<Diagnostic> = all
+        .into_iter()
+        .map(|(diagnostic, span)| diagnostic.located(span.and_then(|span| sources.location(span))))
+        .collect();
+    sources.place(&mut diagnostics);
+    in_order(&mut diagnostics, sources);
+    if count > MAX_FINDINGS {
+        let message = format!(
+            "the document has more than {MAX_FINDINGS} findings, and the rest is not shown"
+        );
+        let last = Diagnostic::error(Code::TooManyFindings, FieldPath::root(), message);
+        let help = "correct what is shown first; is this the file that was meant?";
+        diagnostics.push(last.help(help).located(sources.whole()));
+    }
+    diagnostics
 }
 
 /// Reads any YAML or JSON text as a value, with the reader of documents: the runner's other files (configuration, secrets)

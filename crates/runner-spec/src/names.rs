@@ -2,6 +2,12 @@
 
 use std::borrow::Cow;
 
+/// The most names that are compared: each comparison takes time, and a document can have thousands of names.
+const MAX_CANDIDATES: usize = 1000;
+
+/// The most names that a message lists.
+const MAX_LISTED: usize = 40;
+
 /// The candidate that somebody who wrote `name` probably meant, if one is near enough.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = simplify(name);
@@ -11,8 +17,11 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let allowed = (wanted.chars().count() / 3).clamp(1, 4);
     candidates
         .into_iter()
-        .map(|candidate| (distance(&wanted, &simplify(candidate)), candidate))
-        .filter(|(distance, candidate)| *distance <= allowed && *candidate != name)
+        .take(MAX_CANDIDATES)
+        .filter(|candidate| *candidate != name)
+        .filter_map(|candidate| {
+            Some((distance(&wanted, &simplify(candidate), allowed)?, candidate))
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -29,17 +38,25 @@ pub(crate) fn misspelt<'a>(
         _ => 2,
     };
     candidates.into_iter().find(|candidate| {
-        *candidate != name && strsim::damerau_levenshtein(&wanted, &simplify(candidate)) <= allowed
+        *candidate != name && typing_errors(&wanted, &simplify(candidate), allowed).is_some()
     })
 }
 
 /// Typing errors between two names; a name with a part added (`url` for `base_url`) counts as near.
-fn distance(wanted: &str, candidate: &str) -> usize {
-    let typing = strsim::damerau_levenshtein(wanted, candidate);
-    let contains = wanted.len() >= 4
-        && candidate.len() >= 4
-        && (candidate.contains(wanted) || wanted.contains(candidate));
-    if contains { typing.min(1) } else { typing }
+fn distance(wanted: &str, candidate: &str, allowed: usize) -> Option<usize> {
+    let long_enough = wanted.len() >= 4 && candidate.len() >= 4;
+    if long_enough && (candidate.contains(wanted) || wanted.contains(candidate)) {
+        return Some(1);
+    }
+    typing_errors(wanted, candidate, allowed)
+}
+
+fn typing_errors(wanted: &str, candidate: &str, allowed: usize) -> Option<usize> {
+    // Every character of difference in length is a typing error at least. A character has at most four bytes.
+    if wanted.len().abs_diff(candidate.len()) > 4 * allowed {
+        return None;
+    }
+    Some(strsim::damerau_levenshtein(wanted, candidate)).filter(|distance| *distance <= allowed)
 }
 
 fn simplify(name: &str) -> String {
@@ -84,9 +101,18 @@ pub(crate) fn to_camel_case(name: &str) -> String {
     camel
 }
 
-/// `` `a`, `b` or `c` ``.
+/// `` `a`, `b` or `c` ``; of very many only the first.
 pub(crate) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    let mut names = names.into_iter();
+    let mut quoted: Vec<String> = names
+        .by_ref()
+        .take(MAX_LISTED)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let more = names.count();
+    if more > 0 {
+        quoted.push(format!("{more} more"));
+    }
     match quoted.split_last() {
         None => "nothing".to_owned(),
         Some((last, [])) => last.clone(),

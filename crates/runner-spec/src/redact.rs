@@ -67,6 +67,9 @@ const NAMES_OF_FIELDS: [&str; 10] = [
 /// Settings all of whose values are references to secrets, and secrets where they are not.
 const REFERENCES: [&str; 3] = ["secrets", "credentials_ref", "credentialsRef"];
 
+/// The most settings on one line that are looked at where the text could not be read.
+const MAX_SETTINGS: usize = 64;
+
 /// The places whose text must not be shown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Masks {
@@ -114,7 +117,8 @@ impl Masks {
             }
             Value::List(items) => items.iter().for_each(|item| self.collect(item, key)),
             Value::Text(text) => {
-                if is_plain_secret(key, &text.value) || has_credentials(&text.value) {
+                let is_address = key.is_some_and(is_address_name) && has_password(&text.value);
+                if is_plain_secret(key, &text.value) || is_address || has_credentials(&text.value) {
                     self.spans.insert(node.span);
                 }
             }
@@ -136,18 +140,44 @@ pub(crate) fn is_plain_secret(key: Option<&str>, text: &str) -> bool {
     key.is_some_and(is_secret_name) || looks_like_key(text)
 }
 
-/// Whether a URL has a password before its host.
+/// Whether a URL has a password before its host, or a secret among its parameters.
 pub(crate) fn has_credentials(text: &str) -> bool {
-    let Some(start) = text.find("://") else {
-        return false;
-    };
-    let authority = &text[start + 3..];
-    let authority = &authority[..authority.find(['/', '?', '#']).unwrap_or(authority.len())];
-    let Some((user, _)) = authority.rsplit_once('@') else {
-        return false;
-    };
-    user.split_once(':')
-        .is_some_and(|(_, password)| !password.is_empty() && !values::is_template(password))
+    let password = text.split("://").skip(1).any(|rest| {
+        let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+        has_password(authority)
+    });
+    password
+        || text
+            .split_once('?')
+            .is_some_and(|(_, query)| has_secret_parameter(query))
+}
+
+/// `user:password@host`
+fn has_password(authority: &str) -> bool {
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    let password = user
+        .and_then(|user| user.split_once(':'))
+        .map(|(_, password)| password);
+    password.is_some_and(|password| !password.is_empty() && !values::is_template(password))
+}
+
+/// `limit=5&api_key=…`
+fn has_secret_parameter(query: &str) -> bool {
+    let mut parameters = query
+        .split(['&', '#'])
+        .take(MAX_SETTINGS)
+        .filter_map(|parameter| parameter.split_once('='));
+    parameters.any(|(name, value)| {
+        is_secret_name(name) && !value.is_empty() && !values::is_template(value)
+    })
+}
+
+/// Whether a setting holds an address, which may have credentials even if its scheme was forgotten.
+fn is_address_name(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["url", "host", "servers"]
+        .iter()
+        .any(|end| key.ends_with(end))
 }
 
 /// Whether a setting of this name holds a secret.
@@ -195,19 +225,19 @@ pub(crate) fn masked(source: &Source, tree: Option<&Node>) -> Source {
 fn mask_lines(text: &str, bytes: &mut [u8]) {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        for (at, _) in line.match_indices([':', '=']) {
+        // Of a line with very many of them the rest is no setting that somebody wrote.
+        for (at, _) in line.match_indices([':', '=']).take(MAX_SETTINGS) {
             let name = line[..at].trim_end().trim_end_matches(['"', '\'']);
-            let name = &name[name
-                .rfind(|character: char| {
-                    !(character.is_alphanumeric() || matches!(character, '_' | '-'))
-                })
-                .map_or(0, |at| at + 1)..];
+            let is_part =
+                |character: char| character.is_alphanumeric() || matches!(character, '_' | '-');
+            let name = name
+                .rsplit(|character| !is_part(character))
+                .next()
+                .unwrap_or_default();
             let value = line[at + 1..].trim().trim_matches(['"', '\'', ',', '}']);
-            if is_secret_name(name)
-                && !values::is_template(value)
-                && !values::is_secret_reference(value)
-            {
+            if holds_secret(name, value) {
                 mask(bytes, start + at + 1..start + line.len());
+                break;
             }
         }
         if has_credentials(line) || line.split([' ', '"', '\'']).any(looks_like_key) {
@@ -215,6 +245,12 @@ fn mask_lines(text: &str, bytes: &mut [u8]) {
         }
         start += line.len();
     }
+}
+
+fn holds_secret(name: &str, value: &str) -> bool {
+    let is_secret = is_secret_name(name)
+        || (name.ends_with("key") && value.len() >= 16 && !value.contains([' ', ',']));
+    is_secret && !values::is_template(value) && !values::is_secret_reference(value)
 }
 
 fn mask(bytes: &mut [u8], range: std::ops::Range<usize>) {

@@ -1,12 +1,16 @@
 //! Diagnostics drawn under the lines that they are about.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::source::{Location, line_start};
+use crate::source::{Location, floor_boundary, line_start};
 use crate::source_map::SourceMap;
+
+/// The longest text that is drawn whole.
+const MAX_LINE_BYTES: usize = 2000;
 
 /// How diagnostics are drawn.
 #[derive(Clone, Copy, Debug)]
@@ -78,12 +82,12 @@ fn report<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
         .primary_title(diagnostic.message.as_str())
         .id(diagnostic.code.as_str());
     let mut group = Group::with_title(title);
-    if let Some(snippet) = diagnostic
-        .location
-        .as_ref()
-        .and_then(|location| snippet(location, diagnostic, sources))
-    {
-        group = group.element(snippet);
+    if let Some(location) = &diagnostic.location {
+        group = match snippet(location, diagnostic, sources) {
+            Some(Drawn::Lines(snippet)) => group.element(snippet.path(location.file.as_str())),
+            Some(Drawn::Part(snippet)) => group.element(origin(location)).element(snippet),
+            None => group.element(origin(location)),
+        };
     }
     for note in &diagnostic.notes {
         group = group.element(Level::NOTE.message(note.as_str()));
@@ -94,30 +98,61 @@ fn report<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Group<'a> {
     group
 }
 
+fn origin(location: &Location) -> Origin<'_> {
+    Origin::path(location.file.as_str())
+        .line(location.line)
+        .char_column(location.column)
+}
+
+/// What is drawn of a text.
+enum Drawn<'a> {
+    /// Whole lines.
+    Lines(Snippet<'a, Annotation<'a>>),
+    /// Part of a very long line, whose columns are not those of the text.
+    Part(Snippet<'a, Annotation<'a>>),
+}
+
 /// The lines of a location. Only these are given to the renderer, which searches linearly through what it gets.
 fn snippet<'a>(
     location: &'a Location,
     diagnostic: &Diagnostic,
     sources: &'a SourceMap,
-) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+) -> Option<Drawn<'a>> {
     let source = sources
         .sources()
         .iter()
         .find(|source| source.name == location.file)?;
-    let start = line_start(&source.text, location.bytes.start.min(source.text.len()));
-    let end = source.text[location.bytes.end.min(source.text.len())..]
+    let text = source.text.as_str();
+    let place = location.bytes.clone();
+    if place.is_empty() && location.line > 1 && place.start == 0 {
+        // A diagnostic that came back from JSON knows its line and no bytes.
+        return None;
+    }
+    let start = line_start(text, place.start.min(text.len()));
+    let end = text
+        .get(place.end..)?
         .find('\n')
-        .map_or(source.text.len(), |newline| location.bytes.end + newline);
-    let span = location.bytes.start - start..location.bytes.end.min(end) - start;
+        .map_or(text.len(), |newline| place.end + newline);
     let label = if diagnostic.path.is_root() {
         None
     } else {
         Some(diagnostic.path.to_string())
     };
-    Some(
-        Snippet::source(source.text.get(start..end)?)
-            .path(location.file.as_str())
-            .line_start(location.line)
-            .annotation(AnnotationKind::Primary.span(span).label(label)),
-    )
+    let drawn = |from: usize, to: usize, place: Range<usize>| {
+        let annotation = AnnotationKind::Primary
+            .span(place.start - from..place.end - from)
+            .label(label);
+        Some(
+            Snippet::source(text.get(from..to)?)
+                .line_start(location.line)
+                .annotation(annotation),
+        )
+    };
+    if end - start <= MAX_LINE_BYTES {
+        return drawn(start, end, place).map(Drawn::Lines);
+    }
+    let from = floor_boundary(text, place.start.saturating_sub(MAX_LINE_BYTES / 4)).max(start);
+    let to = floor_boundary(text, place.start + MAX_LINE_BYTES / 2).min(end);
+    let place = place.start..place.end.min(to);
+    drawn(from, to, place).map(Drawn::Part)
 }

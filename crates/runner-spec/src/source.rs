@@ -79,16 +79,36 @@ impl Source {
 
     /// The location of a range of bytes, which is clipped to the text.
     pub fn location(&self, range: Range<usize>) -> Location {
-        let start = floor_boundary(&self.text, range.start);
-        let end = floor_boundary(&self.text, range.end.max(start));
-        let (line, column) = line_and_column(&self.text, start);
-        let (end_line, end_column) = line_and_column(&self.text, end);
-        let excerpt = self.text[line_start(&self.text, start)..]
+        Lines::of(&self.text).location(self, range)
+    }
+}
+
+/// Where the lines of a text begin, so that a place is found without reading the text again.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    pub(crate) fn of(text: &str) -> Self {
+        let starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        Self { starts }
+    }
+
+    pub(crate) fn location(&self, source: &Source, range: Range<usize>) -> Location {
+        let text = &source.text;
+        let start = floor_boundary(text, range.start);
+        let end = floor_boundary(text, range.end.max(start));
+        let (line, column) = self.line_and_column(text, start);
+        let (end_line, end_column) = self.line_and_column(text, end);
+        let excerpt = text[line_start(text, start)..]
             .lines()
             .next()
             .unwrap_or_default();
         Location {
-            file: self.name.clone(),
+            file: source.name.clone(),
             line,
             column,
             end_line,
@@ -96,6 +116,17 @@ impl Source {
             bytes: start..end,
             excerpt: excerpt.chars().take(MAX_EXCERPT_CHARACTERS).collect(),
         }
+    }
+
+    /// Line and column of a byte offset, which must be a character boundary.
+    fn line_and_column(&self, text: &str, offset: usize) -> (usize, usize) {
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = self
+            .starts
+            .get(line.saturating_sub(1))
+            .copied()
+            .unwrap_or_default();
+        (line, text[start..offset].chars().count() + 1)
     }
 }
 
@@ -126,13 +157,6 @@ impl Location {
             excerpt: String::new(),
         }
     }
-}
-
-/// Line and column of a byte offset, which must be a character boundary.
-fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let line = text[..offset].matches('\n').count() + 1;
-    let column = text[line_start(text, offset)..offset].chars().count() + 1;
-    (line, column)
 }
 
 /// Where the line of a byte offset starts.

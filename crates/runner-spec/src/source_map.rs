@@ -1,19 +1,37 @@
 //! From field paths to places in the text.
 
+use std::fmt;
+
 use crate::alignment::source_range;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::names::to_snake_case;
 use crate::path::{FieldPath, Segment};
-use crate::source::{Location, Source};
+use crate::source::{Lines, Location, Source};
 use crate::tree::{Entry, Node, Span, Value};
 
 /// The texts of a document and its overlays, and where each field of the merged document stands in them.
 ///
 /// The texts are kept for drawing only: what looks like a secret is masked in them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct SourceMap {
     sources: Vec<Source>,
+    lines: Vec<Lines>,
     root: Option<Node>,
+}
+
+/// Names the sources and nothing of what stands in them: the tree has the values as they are written.
+impl fmt::Debug for SourceMap {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self
+            .sources
+            .iter()
+            .map(|source| source.name.as_str())
+            .collect();
+        formatter
+            .debug_struct("SourceMap")
+            .field("sources", &names)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a path leads to: the value, and the key that holds it unless it is a list element or the document.
@@ -26,7 +44,15 @@ struct Found<'tree> {
 
 impl SourceMap {
     pub(crate) fn new(sources: Vec<Source>, root: Option<Node>) -> Self {
-        Self { sources, root }
+        let lines = sources
+            .iter()
+            .map(|source| Lines::of(&source.text))
+            .collect();
+        Self {
+            sources,
+            lines,
+            root,
+        }
     }
 
     /// The document, then its overlays.
@@ -64,11 +90,17 @@ impl SourceMap {
     }
 
     pub(crate) fn location(&self, span: Span) -> Option<Location> {
+        let index = span.source as usize;
         Some(
-            self.sources
-                .get(span.source as usize)?
-                .location(span.range()),
+            self.lines
+                .get(index)?
+                .location(self.sources.get(index)?, span.range()),
         )
+    }
+
+    /// The document as a whole.
+    pub(crate) fn whole(&self) -> Option<Location> {
+        self.location(Span::default())
     }
 
     fn locate_place(&self, path: &FieldPath, place: &Place) -> Option<Location> {
@@ -82,7 +114,7 @@ impl SourceMap {
             Place::Within(bytes) => {
                 let source = self.sources.get(found.node.span.source as usize)?;
                 match source_range(&source.text, found.node, bytes.clone()) {
-                    Some(range) => Some(source.location(range)),
+                    Some(range) => self.location(Span::new(found.node.span.source as usize, range)),
                     None => self.location(self.headline(&found)),
                 }
             }

@@ -7,13 +7,14 @@ use runner_spec::{Code, Diagnostic, Options, Source, load};
 const DOCUMENT: &str = include_str!("documents/small.yaml");
 
 /// Codes of this crate whose mistake can't be shown in a few lines; other tests make them.
-const SHOWN_ELSEWHERE: [Code; 6] = [
+const SHOWN_ELSEWHERE: [Code; 7] = [
     Code::NotUtf8,
     Code::BinaryDocument,
     Code::DocumentTooLarge,
     Code::TooDeep,
     Code::AliasExpansion,
     Code::OverlayTarget,
+    Code::TooManyFindings,
 ];
 
 /// Codes that other crates report: the plan, SQL, engines, and whoever opens files.

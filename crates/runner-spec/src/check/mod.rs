@@ -7,7 +7,7 @@ mod numbers;
 
 use crate::Code;
 use crate::contract;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, MAX_FINDINGS, Severity};
 use crate::fields::{ByKind, Choices, Extra, Field, Object, Shape, Text};
 use crate::for_each;
 use crate::names::{misspelt, nearest, one_of};
@@ -46,7 +46,14 @@ struct Checker<'tree> {
 
 impl<'tree> Checker<'tree> {
     fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        if !self.is_full() {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// One more than is shown has been found, so that it is known that there are more.
+    fn is_full(&self) -> bool {
+        self.diagnostics.len() > MAX_FINDINGS
     }
 
     fn object(&mut self, node: &'tree Node, object: &'static Object, path: &FieldPath) {
@@ -133,6 +140,9 @@ impl<'tree> Checker<'tree> {
     }
 
     fn extra_key(&mut self, object: &'static Object, entry: &Entry, path: &FieldPath) {
+        if self.is_full() {
+            return;
+        }
         let path = path.key(entry.key.as_str());
         match object.extra {
             Extra::Extensions if entry.key.starts_with("x-") => return,

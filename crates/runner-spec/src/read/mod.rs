@@ -67,12 +67,9 @@ fn looks_like_json(text: &str) -> bool {
     inner.is_empty() || inner.starts_with(['"', '}', ']', '{', '['])
 }
 
-/// Control characters are allowed by neither format, and a document that has them is hardly text.
+/// Neither format allows these characters anywhere, and a document that has them is hardly text.
 fn refuse_control_characters(source: &Source, index: usize) -> Option<Reading> {
-    let is_refused = |character: char| {
-        (character.is_control() && !matches!(character, '\t' | '\n' | '\r' | '\u{85}'))
-            || matches!(character, '\u{fffe}' | '\u{ffff}')
-    };
+    let is_refused = |character: char| character < ' ' && !matches!(character, '\t' | '\n' | '\r');
     let (at, character) = source
         .text
         .char_indices()

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::{Context, endpoint_path, provider_path, texts};
 use crate::Code;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, MAX_FINDINGS};
 use crate::model::{Contract, Endpoint, ForEach, Masking, ValidationRules};
 use crate::names::nearest;
 use crate::path::FieldPath;
@@ -196,7 +196,7 @@ fn ruled_fields(context: &mut Context<'_>, index: usize, endpoint: &Endpoint, fi
         }
     };
     for (position, name) in endpoint.validation_rules.required_fields.iter().enumerate() {
-        if !fields.has(name) {
+        if !fields.has(name) && !context.is_full() {
             context.report(missing(
                 name,
                 Code::RequiredFieldUnmapped,
@@ -206,7 +206,7 @@ fn ruled_fields(context: &mut Context<'_>, index: usize, endpoint: &Endpoint, fi
         }
     }
     for name in endpoint.validation_rules.numeric_ranges.keys() {
-        if !fields.has(name) {
+        if !fields.has(name) && !context.is_full() {
             context.report(
                 missing(
                     name,
@@ -231,6 +231,7 @@ fn keys(context: &mut Context<'_>, index: usize, endpoint: &Endpoint, fields: &F
         .iter()
         .enumerate()
         .filter(|(_, name)| !fields.columns.contains(*name))
+        .take(MAX_FINDINGS)
     {
         let path = if is_list {
             path.index(position)
@@ -322,7 +323,7 @@ fn required_by_contract(context: &mut Context<'_>) {
     else {
         return;
     };
-    for position in missing {
+    for position in missing.into_iter().take(MAX_FINDINGS) {
         let name = &contract.required[position];
         let path = provider_path()
             .keys(["schema_contract", "required"])

@@ -16,7 +16,7 @@ mod templates;
 mod transforms;
 
 use crate::Spec;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, MAX_FINDINGS};
 use crate::path::FieldPath;
 use crate::tree::{Node, Value};
 
@@ -53,7 +53,14 @@ pub(crate) fn run(spec: &Spec, document: &Node) -> Vec<Diagnostic> {
 
 impl<'a> Context<'a> {
     fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        if !self.is_full() {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// One more than is shown has been found, so that it is known that there are more.
+    fn is_full(&self) -> bool {
+        self.diagnostics.len() > MAX_FINDINGS
     }
 
     /// The value at a path, keys in the canonical spelling.

@@ -71,6 +71,9 @@ fn element(context: &Context<'_>, path: &FieldPath, position: usize) -> FieldPat
 }
 
 fn endpoint_exists(context: &mut Context<'_>, name: &str, path: FieldPath, must_be_active: bool) {
+    if context.is_full() {
+        return;
+    }
     let endpoints = &context.spec.provider.endpoints;
     let names: Vec<&str> = endpoints
         .iter()
@@ -99,6 +102,9 @@ fn endpoint_exists(context: &mut Context<'_>, name: &str, path: FieldPath, must_
 
 /// A view is an endpoint, with or without `rest_` before it, or a transform before this one.
 fn view_exists(context: &mut Context<'_>, name: &str, path: FieldPath, transform: usize) {
+    if context.is_full() {
+        return;
+    }
     let provider = &context.spec.provider;
     let mut names: Vec<&str> = provider
         .endpoints

@@ -22,8 +22,15 @@ fn visit(node: &Node, path: &FieldPath, masks: &Masks, context: &mut Context<'_>
             .iter()
             .enumerate()
             .for_each(|(index, item)| visit(item, &path.index(index), masks, context)),
-        // A reference to a secret that is none, and a password in a URL, have findings of their own.
-        Value::Text(text) if has_credentials(&text.value) || holds_references(path) => {}
+        // What should refer to a secret and doesn't has a finding of its own.
+        Value::Text(_) if holds_references(path) => {}
+        Value::Text(text) if has_credentials(&text.value) => {
+            let message = "this URL contains a password, or another secret";
+            let diagnostic = Diagnostic::warning(Code::CredentialsInUrl, path.clone(), message);
+            context.report(diagnostic.help(
+                "take it out, and write it as `auth: basic`, or as a template of a secret: `{{ secrets.NAME }}`",
+            ));
+        }
         Value::Text(_) | Value::Number(_) if masks.covers(node.span) => {
             let message = format!(
                 "`{}` is a secret in plain text, and everybody who can read the document can read it",

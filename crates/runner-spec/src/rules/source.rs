@@ -8,8 +8,8 @@ use crate::diagnostic::Diagnostic;
 use crate::model::{AuthKind, ProviderType};
 use crate::names::one_of;
 use crate::path::FieldPath;
-use crate::redact::{has_credentials, is_secret_name};
-use crate::values::{is_local_path, is_template};
+use crate::redact::is_secret_name;
+use crate::values::{is_local_path, is_template, without_credentials};
 
 pub(super) fn run(context: &mut Context<'_>) {
     let path = provider_path().key("base_url");
@@ -68,10 +68,13 @@ fn check_scheme(context: &mut Context<'_>, base_url: &str, path: FieldPath) {
     }
     if is_local_path(base_url) {
         if !matches!(kind, ProviderType::FileFtp | ProviderType::S3) {
-            let message = format!("`{base_url}` is no URL: it has no scheme");
+            let message = format!(
+                "`{}` is no URL: it has no scheme",
+                without_credentials(base_url)
+            );
             context.report(Diagnostic::error(Code::BadUrl, path, message).help(format!(
                 "write it in full, as in `https://{}`",
-                base_url.trim_start_matches('/')
+                without_credentials(base_url.trim_start_matches('/'))
             )));
         }
         return;
@@ -92,19 +95,8 @@ fn check_scheme(context: &mut Context<'_>, base_url: &str, path: FieldPath) {
     }
 }
 
-/// Credentials in the URL itself, or sent to it without encryption.
+/// Credentials that are sent without encryption.
 fn check_open(context: &mut Context<'_>, base_url: &str, path: &FieldPath) {
-    if has_credentials(base_url) {
-        let diagnostic = Diagnostic::warning(
-            Code::CredentialsInUrl,
-            path.clone(),
-            "this URL contains a password",
-        );
-        context.report(
-            diagnostic
-                .help("take it out, and write it as `auth: basic` with a reference to a secret"),
-        );
-    }
     let provider = &context.spec.provider;
     let sends = provider.credentials_ref.is_some()
         || provider.endpoints.iter().any(|endpoint| {

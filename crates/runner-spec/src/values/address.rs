@@ -50,8 +50,9 @@ fn parse(text: &str) -> Result<(), Problem> {
     }
 }
 
-/// The text without a user name and a password before the host.
-fn without_credentials(text: &str) -> String {
+/// The address without a user name and a password before its host, and without parameters.
+pub(crate) fn without_credentials(text: &str) -> String {
+    let text = text.split_once('?').map_or(text, |(address, _)| address);
     let authority = text.find("://").map_or(0, |scheme| scheme + 3);
     match text[authority..].rfind('@') {
         Some(at) => format!("{}***{}", &text[..authority], &text[authority + at..]),

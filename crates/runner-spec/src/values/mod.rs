@@ -17,7 +17,7 @@ pub use paths::is_json_path;
 pub use schedule::{BadSchedule, Schedule};
 pub use times::{BadDuration, parse_duration};
 
-pub(crate) use address::is_local_path;
+pub(crate) use address::{is_local_path, without_credentials};
 pub(crate) use secrets::is_secret_reference;
 pub(crate) use templates::{Reference, is_template, references, setting};
 
