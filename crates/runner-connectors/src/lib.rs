@@ -14,6 +14,7 @@ pub mod keys;
 pub mod meter;
 pub mod parquet;
 pub mod partition;
+pub mod postgres;
 pub mod registry;
 pub mod resolve;
 pub mod rows;

@@ -9,6 +9,7 @@ use runner_plan::model::{LoadPlan, Target as TargetPlan};
 
 use crate::iceberg::IcebergTarget;
 use crate::parquet::ParquetTarget;
+use crate::postgres::PostgresTarget;
 use crate::resolve::Resolver;
 use crate::secrets::RunSecrets;
 use crate::sink::Target;
@@ -54,6 +55,6 @@ pub async fn build(load: &LoadPlan, context: &TargetContext) -> Result<Arc<dyn T
     Ok(match &load.target {
         TargetPlan::Parquet { .. } => Arc::new(ParquetTarget::open(load, context).await?),
         TargetPlan::Iceberg { .. } => Arc::new(IcebergTarget::open(load, context).await?),
-        TargetPlan::Postgres { .. } => return Err(missing("PostgreSQL")),
+        TargetPlan::Postgres { .. } => Arc::new(PostgresTarget::connect(load, context).await?),
     })
 }

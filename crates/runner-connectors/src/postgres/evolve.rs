@@ -1,0 +1,206 @@
+//! Makes the table what a load needs: there, with its columns, wide enough. Everything in one transaction.
+
+use runner_core::{Error, ErrorKind, LoadContext, Result, Retry};
+use runner_plan::model::{ColumnField, ColumnType};
+use runner_spec::model::WriteMode;
+use sqlx::{Connection as _, PgConnection};
+
+use super::catalog::{self, StoredColumn, StoredTable};
+use super::connect;
+use super::convert::{Conversion, conversion};
+use super::error::failed;
+use super::names::{LOADS_TABLE, TableName, check, quote};
+use super::types::sql_type;
+use crate::table::widen;
+
+/// A change of the table waits no longer for those who use it.
+const LOCK_TIMEOUT: &str = "60s";
+/// Whole numbers up to 2^53 are doubles without loss.
+const EXACT_INTEGERS: i64 = 1 << 53;
+
+/// The table of the marks.
+pub(super) fn loads_table(table: &TableName) -> TableName {
+    TableName::new(&table.schema, LOADS_TABLE)
+}
+
+/// Creates or changes the table, and returns it as it is then.
+pub(super) async fn evolve(
+    connection: &mut PgConnection,
+    name: &TableName,
+    load: &LoadContext,
+) -> Result<StoredTable> {
+    for column in &load.columns {
+        check(&column.name, "column")?;
+    }
+    check(&name.table, "table")?;
+    let preparing = |error| failed(format!("prepare the table `{name}`"), error);
+    let mut transaction = connection.begin().await.map_err(preparing)?;
+    let patience = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'");
+    execute(&mut transaction, name, &patience).await?;
+    change(&mut transaction, name, load).await?;
+    transaction.commit().await.map_err(preparing)?;
+    catalog::read(connection, name).await?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Sink,
+            format!("the table `{name}` was dropped while it was prepared"),
+        )
+    })
+}
+
+async fn change(connection: &mut PgConnection, name: &TableName, load: &LoadContext) -> Result<()> {
+    if !catalog::has_schema(connection, &name.schema).await? {
+        let sql = format!("CREATE SCHEMA IF NOT EXISTS {}", quote(&name.schema));
+        execute(connection, name, &sql).await?;
+    }
+    let marks = format!(
+        "CREATE TABLE IF NOT EXISTS {} (tenant text, feed text, load text, seq bigint, load_id text, \
+         rows bigint, bytes bigint, rows_skipped bigint, rows_replaced bigint, committed_at timestamptz, \
+         PRIMARY KEY (tenant, feed, load))",
+        loads_table(name).sql()
+    );
+    execute(connection, name, &marks).await?;
+    let statements = match catalog::read(connection, name).await? {
+        None => creation(name, load),
+        Some(stored) => alteration(connection, name, load, &stored).await?,
+    };
+    for statement in statements {
+        execute(connection, name, &statement).await?;
+    }
+    Ok(())
+}
+
+/// Columns stay nullable, but for a merge's key: a later load may lack them.
+fn creation(name: &TableName, load: &LoadContext) -> Vec<String> {
+    let plan = &load.plan;
+    let mut definitions: Vec<String> = load.columns.iter().map(definition).collect();
+    let key: Vec<String> = plan.primary_key.iter().map(|name| quote(name)).collect();
+    if plan.write_mode == WriteMode::Merge {
+        definitions.push(format!("PRIMARY KEY ({})", key.join(", ")));
+    }
+    let mut statements = vec![format!(
+        "CREATE TABLE {} ({})",
+        name.sql(),
+        definitions.join(", ")
+    )];
+    if plan.write_mode != WriteMode::Merge && !key.is_empty() {
+        statements.push(format!(
+            "CREATE UNIQUE INDEX ON {} ({})",
+            name.sql(),
+            key.join(", ")
+        ));
+    }
+    statements
+}
+
+fn definition(column: &ColumnField) -> String {
+    format!("{} {}", quote(&column.name), sql_type(&column.column_type))
+}
+
+async fn alteration(
+    connection: &mut PgConnection,
+    name: &TableName,
+    load: &LoadContext,
+    stored: &StoredTable,
+) -> Result<Vec<String>> {
+    let mut statements = Vec::new();
+    for column in &load.columns {
+        let Some(existing) = stored.column(&column.name) else {
+            statements.push(format!(
+                "ALTER TABLE {} ADD COLUMN {}",
+                name.sql(),
+                definition(column)
+            ));
+            continue;
+        };
+        if existing.is_generated {
+            return Err(Error::new(
+                ErrorKind::Sink,
+                format!(
+                    "column `{}` of `{name}` is computed by the server",
+                    column.name
+                ),
+            )
+            .with_retry(Retry::Never)
+            .with_help("map the field to another name"));
+        }
+        match conversion(&column.column_type, &existing.stored) {
+            Conversion::Safe(_) | Conversion::Checked(_) => {}
+            Conversion::Alter => {
+                check_exact(connection, name, column, existing).await?;
+                statements.push(widening(name, column));
+            }
+            Conversion::Conflict => return Err(conflict(name, column, existing)),
+        }
+    }
+    Ok(statements)
+}
+
+fn widening(name: &TableName, column: &ColumnField) -> String {
+    let (quoted, wider) = (quote(&column.name), sql_type(&column.column_type));
+    format!(
+        "ALTER TABLE {} ALTER COLUMN {quoted} TYPE {wider} USING {quoted}::{wider}",
+        name.sql()
+    )
+}
+
+/// Stored integers become doubles only where none of them loses a digit.
+async fn check_exact(
+    connection: &mut PgConnection,
+    name: &TableName,
+    column: &ColumnField,
+    existing: &StoredColumn,
+) -> Result<()> {
+    if column.column_type != ColumnType::Number {
+        return Ok(());
+    }
+    let quoted = quote(&column.name);
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM {} WHERE {quoted} NOT BETWEEN -{EXACT_INTEGERS} AND {EXACT_INTEGERS})",
+        name.sql()
+    );
+    let is_lossy: bool = sqlx::query_scalar(&sql)
+        .fetch_one(connection)
+        .await
+        .map_err(|error| {
+            failed(
+                format!("look through column `{}` of `{name}`", column.name),
+                error,
+            )
+        })?;
+    if is_lossy {
+        return Err(conflict(name, column, existing)
+            .with_context("reason", "stored values are no doubles without loss"));
+    }
+    Ok(())
+}
+
+fn conflict(name: &TableName, column: &ColumnField, existing: &StoredColumn) -> Error {
+    let help = match existing.stored.column_type() {
+        Some(stored) if widen::is_wider(&column.column_type, &stored) => {
+            format!("give the column the type {stored} in the contract")
+        }
+        _ => {
+            "load into another table, change the table's column, or change the contract".to_owned()
+        }
+    };
+    let stored = existing.stored.column_type().map_or_else(
+        || existing.stored.shown.clone(),
+        |stored| format!("{} ({stored})", existing.stored.shown),
+    );
+    Error::new(
+        ErrorKind::Sink,
+        format!(
+            "column `{}` of `{name}` has the type {stored}, and the rows have {}",
+            column.name, column.column_type
+        ),
+    )
+    .with_retry(Retry::Never)
+    .with_help(help)
+}
+
+async fn execute(connection: &mut PgConnection, name: &TableName, sql: &str) -> Result<()> {
+    connect::execute(connection, sql)
+        .await
+        .map_err(|error| failed(format!("prepare the table `{name}`"), error))?;
+    Ok(())
+}
