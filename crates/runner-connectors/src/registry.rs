@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use runner_core::{Clock, Error, ErrorKind, FeedId, Result, TenantId};
+use runner_core::{Clock, FeedId, Result, TenantId};
 use runner_plan::Plan;
 use runner_plan::model::{LoadPlan, Target as TargetPlan};
 
@@ -41,13 +41,6 @@ impl TargetContext {
             data_dir,
         }
     }
-}
-
-fn missing(kind: &str) -> Error {
-    Error::new(
-        ErrorKind::Config,
-        format!("the {kind} sink is not part of this build"),
-    )
 }
 
 /// Connects to the target of a load. Nothing is written.

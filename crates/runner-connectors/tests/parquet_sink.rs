@@ -1,5 +1,7 @@
 //! The contract of sinks, kept by a folder of Parquet files.
 
+#![expect(clippy::unwrap_used, reason = "code of tests, beside its functions")]
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

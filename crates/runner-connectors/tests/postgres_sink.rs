@@ -1,6 +1,8 @@
 //! The contract of sinks, kept by PostgreSQL; read back with psql.
 
-use std::path::PathBuf;
+#![expect(clippy::unwrap_used, reason = "code of tests, beside its functions")]
+
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,7 +26,7 @@ struct Database {
 }
 
 impl Database {
-    fn start(component: &PathBuf) -> Self {
+    fn start(component: &Path) -> Self {
         Self {
             server: Postgres::start(component, &[]).unwrap(),
         }

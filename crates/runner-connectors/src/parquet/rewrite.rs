@@ -74,7 +74,7 @@ impl<'a> Rewrite<'a> {
         number: usize,
         left_out: &Marks,
     ) -> Result<()> {
-        let mut rows = file.read(self.storage, &self.columns, file.all_row_groups())?;
+        let mut rows = file.read(self.storage, &self.columns, &file.all_row_groups())?;
         while let Some(rows) = rows.try_next().await? {
             let batch = if left_out.count(number) == 0 {
                 rows.batch

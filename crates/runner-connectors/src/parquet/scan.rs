@@ -120,11 +120,11 @@ impl OpenedFile {
         &self,
         storage: &Storage,
         columns: &[ColumnField],
-        row_groups: Vec<usize>,
+        row_groups: &[usize],
     ) -> Result<FileRowsStream<'static>> {
         let layout = RowLayout::new(self, columns);
         let mut streams = Vec::new();
-        for run in runs(&row_groups) {
+        for run in runs(row_groups) {
             let first_row: i64 = self.parquet().row_groups()[..run.start]
                 .iter()
                 .map(parquet::file::metadata::RowGroupMetaData::num_rows)
@@ -249,7 +249,7 @@ impl KeyedFiles for FolderFiles<'_> {
             Some(ranges) if file.folder_excludes(ranges)? => Vec::new(),
             Some(ranges) => matching_row_groups(file.parquet(), file.schema(), ranges)?,
         };
-        file.read(self.storage, columns, row_groups)
+        file.read(self.storage, columns, &row_groups)
     }
 }
 

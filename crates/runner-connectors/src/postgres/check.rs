@@ -67,11 +67,14 @@ async fn rows_are_good(
 ) -> Result<()> {
     let flaws = flaws(statements, staged)?;
     let conditions = |flaws: &[Flaw]| {
-        let counts: String = flaws
-            .iter()
-            .map(|flaw| format!(", count(*) FILTER (WHERE {})", flaw.condition))
+        let counts: Vec<String> = std::iter::once("count(*)".to_owned())
+            .chain(
+                flaws
+                    .iter()
+                    .map(|flaw| format!("count(*) FILTER (WHERE {})", flaw.condition)),
+            )
             .collect();
-        format!("SELECT count(*){counts} FROM {}", staged.table.sql())
+        format!("SELECT {} FROM {}", counts.join(", "), staged.table.sql())
     };
     let looking = || format!("look through the staged rows of `{}`", statements.target);
     let counted = sqlx::query(&conditions(&flaws))
@@ -267,15 +270,19 @@ async fn check_constraints(
             .any(|column| column.name == name)
     };
     // Constraints name the table's columns bare; those that the load lacks count as null, which breaks none.
-    let others: String = columns
-        .iter()
-        .filter(|column| !given(&column.name))
-        .map(|column| format!(", NULL::{} AS {}", column.stored.shown, quote(&column.name)))
+    let selected: Vec<String> = std::iter::once("staged.*".to_owned())
+        .chain(
+            columns
+                .iter()
+                .filter(|column| !given(&column.name))
+                .map(|column| format!("NULL::{} AS {}", column.stored.shown, quote(&column.name))),
+        )
         .collect();
+    let selected = selected.join(", ");
     let rows = statements.all_rows(false)?;
     for constraint in checks {
         let query = format!(
-            "SELECT count(*) FROM (SELECT staged.*{others} FROM ({rows}) AS staged) AS staged WHERE NOT ({})",
+            "SELECT count(*) FROM (SELECT {selected} FROM ({rows}) AS staged) AS staged WHERE NOT ({})",
             constraint.expression
         );
         let broken: i64 = sqlx::query_scalar(&query)

@@ -217,22 +217,22 @@ async fn upsert_in_steps(
     statements: &Statements<'_>,
     replaces: bool,
 ) -> Result<Counts> {
-    let steps = statements.upsert_steps(replaces)?;
-    execute(transaction, statements, &steps.lock).await?;
-    execute(transaction, statements, &steps.collect).await?;
-    let given: i64 = sqlx::query_scalar(&steps.count)
+    let upsert = statements.upsert_steps(replaces)?;
+    execute(transaction, statements, &upsert.lock).await?;
+    execute(transaction, statements, &upsert.collect).await?;
+    let given: i64 = sqlx::query_scalar(&upsert.count)
         .fetch_one(&mut **transaction)
         .await
         .map_err(|error| writing(statements, error))?;
-    let replaced = match &steps.delete {
+    let deleted = match &upsert.delete {
         Some(delete) => execute(transaction, statements, delete).await?,
         None => 0,
     };
-    let rows = execute(transaction, statements, &steps.insert).await?;
+    let rows = execute(transaction, statements, &upsert.insert).await?;
     Ok(Counts {
         rows,
         skipped: u64::try_from(given).unwrap_or(0).saturating_sub(rows),
-        replaced,
+        replaced: deleted,
     })
 }
 

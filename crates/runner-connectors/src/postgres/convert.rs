@@ -61,17 +61,15 @@ pub(super) fn conversion(column: &ColumnType, stored: &StoredType) -> Conversion
         | (T::Json | T::Struct(_), "jsonb") => Conversion::Safe(Cast::None),
         (T::List(_), "jsonb") if form == Form::Nested => Conversion::Safe(Cast::None),
         (T::List(_), "json" | "jsonb") => Conversion::Safe(Cast::Json(stored.name.clone())),
-        (T::Json | T::Struct(_), "json" | "text") | (T::Uuid, "text") => Conversion::Safe(to()),
+        (T::Timestamp, "timestamp") | (T::Date, "timestamptz") => Conversion::Safe(Cast::Utc),
+        (T::Json | T::Struct(_), "json" | "text")
+        | (T::Uuid, "text")
+        | (T::Date, "timestamp")
         // The column's owner chose single precision.
-        (T::Number, "float4") => Conversion::Safe(to()),
-        (T::Timestamp, "timestamp") => Conversion::Safe(Cast::Utc),
-        (T::Date, "timestamp") => Conversion::Safe(to()),
-        (T::Date, "timestamptz") => Conversion::Safe(Cast::Utc),
-        (T::Integer | T::Decimal { .. }, "int2" | "int4" | "int8")
+        | (T::Number, "float4") => Conversion::Safe(to()),
+        (T::Integer | T::Decimal { .. }, "int2" | "int4" | "int8" | "float8")
         | (T::String | T::Uuid, "varchar" | "bpchar") => Conversion::Checked(to()),
         (T::Integer | T::Decimal { .. }, "numeric") => numeric_conversion(column, stored),
-        (T::Decimal { .. }, "float8") => Conversion::Checked(to()),
-        (T::Integer, "float8") => Conversion::Checked(to()),
         (column, _) => match stored.column_type() {
             Some(old) if can_alter(&old, column) => Conversion::Alter,
             _ => Conversion::Conflict,
@@ -160,13 +158,18 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_what_keeps_every_value_is_safe() {
+    fn safe(cast: &str) -> Conversion {
+        Conversion::Safe(Cast::To(cast.to_owned()))
+    }
+
+    fn checked(cast: &str) -> Conversion {
+        Conversion::Checked(Cast::To(cast.to_owned()))
+    }
+
+    fn cases() -> Vec<(ColumnType, StoredType, Conversion)> {
         let decimal = |precision, scale| ColumnType::Decimal { precision, scale };
         let numeric = stored("numeric", (10 << 16 | 2) + 4, "numeric(10,2)");
-        let safe = |cast: &str| Conversion::Safe(Cast::To(cast.to_owned()));
-        let checked = |cast: &str| Conversion::Checked(Cast::To(cast.to_owned()));
-        let cases = [
+        vec![
             (
                 ColumnType::Integer,
                 stored("int8", -1, "bigint"),
@@ -224,8 +227,12 @@ mod tests {
                 stored("timestamp", -1, "timestamp"),
                 Conversion::Safe(Cast::Utc),
             ),
-        ];
-        for (column, stored, expected) in cases {
+        ]
+    }
+
+    #[test]
+    fn only_what_keeps_every_value_is_safe() {
+        for (column, stored, expected) in cases() {
             assert_eq!(
                 conversion(&column, &stored),
                 expected,

@@ -68,7 +68,8 @@ pub(super) fn rows(
         put(buffer, &tags.part.to_be_bytes());
         if let Some((chain, first)) = tags.rank {
             put(buffer, &chain.to_be_bytes());
-            put(buffer, &(first + row as i64).to_be_bytes());
+            let place = i64::try_from(row).map_or(first, |row| first + row);
+            put(buffer, &place.to_be_bytes());
         }
         for (column, field) in columns.iter().zip(schema.fields()) {
             column

@@ -42,7 +42,7 @@ type Class = (ErrorKind, Retry, Blame, Option<&'static str>);
 
 fn classify(error: &sqlx::Error) -> Class {
     match error {
-        sqlx::Error::Database(error) => by_state(error.code().unwrap_or(Cow::Borrowed(""))),
+        sqlx::Error::Database(error) => by_state(&error.code().unwrap_or(Cow::Borrowed(""))),
         sqlx::Error::Configuration(_) | sqlx::Error::InvalidArgument(_) => (
             ErrorKind::Config,
             Retry::Never,
@@ -67,10 +67,10 @@ fn classify(error: &sqlx::Error) -> Class {
 }
 
 /// By SQLSTATE.
-fn by_state(code: Cow<'_, str>) -> Class {
+fn by_state(code: &str) -> Class {
     let lasting = |help| (ErrorKind::Sink, Retry::Never, Blame::User, Some(help));
     let passing = (ErrorKind::Sink, Retry::WithBackoff, Blame::External, None);
-    match code.as_ref() {
+    match code {
         "28000" | "28P01" => (
             ErrorKind::Auth,
             Retry::Never,

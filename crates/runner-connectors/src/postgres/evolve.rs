@@ -4,6 +4,7 @@ use runner_core::{Error, ErrorKind, LoadContext, Result, Retry};
 use runner_plan::model::{ColumnField, ColumnType};
 use runner_spec::model::WriteMode;
 use sqlx::{Connection as _, PgConnection};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::catalog::{self, StoredColumn, StoredTable};
 use super::connect;
@@ -21,6 +22,23 @@ const EXACT_INTEGERS: i64 = 1 << 53;
 /// The table of the marks.
 pub(super) fn loads_table(table: &TableName) -> TableName {
     TableName::new(&table.schema, LOADS_TABLE)
+}
+
+/// Makes the schema where it is missing, and keeps others from making things in it until the transaction ends: the server's
+/// own `IF NOT EXISTS` fails where two do so at once.
+pub(super) async fn make_schema(connection: &mut PgConnection, schema: &str) -> Result<()> {
+    let making = |error| failed(format!("make the schema `{schema}`"), error);
+    let key = xxh3_64(format!("ingestion-runner {schema}").as_bytes()).cast_signed();
+    connect::execute(connection, &format!("SELECT pg_advisory_xact_lock({key})"))
+        .await
+        .map_err(making)?;
+    if catalog::has_schema(connection, schema).await? {
+        return Ok(());
+    }
+    connect::execute(connection, &format!("CREATE SCHEMA {}", quote(schema)))
+        .await
+        .map_err(making)?;
+    Ok(())
 }
 
 /// Creates or changes the table, and returns it as it is then.
@@ -48,10 +66,7 @@ pub(super) async fn evolve(
 }
 
 async fn change(connection: &mut PgConnection, name: &TableName, load: &LoadContext) -> Result<()> {
-    if !catalog::has_schema(connection, &name.schema).await? {
-        let sql = format!("CREATE SCHEMA IF NOT EXISTS {}", quote(&name.schema));
-        execute(connection, name, &sql).await?;
-    }
+    make_schema(connection, &name.schema).await?;
     let marks = format!(
         "CREATE TABLE IF NOT EXISTS {} (tenant text, feed text, load text, seq bigint, load_id text, \
          rows bigint, bytes bigint, rows_skipped bigint, rows_replaced bigint, committed_at timestamptz, \

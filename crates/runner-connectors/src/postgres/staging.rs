@@ -9,6 +9,7 @@ use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::connect::execute;
 use super::error::failed;
+use super::evolve::make_schema;
 use super::names::{
     CHAIN_COLUMN, PART_COLUMN, ROW_COLUMN, TableName, check, literal, quote, staging_prefix,
 };
@@ -74,23 +75,18 @@ pub(super) fn tables_of(parts: &[Part]) -> Result<Vec<Staged>> {
     for part in parts {
         let details = PartDetails::of(part)?;
         let name = details.staging();
-        let staged = match tables.iter_mut().find(|staged| staged.table == name) {
-            Some(staged) => staged,
-            None => {
-                tables.push(Staged {
-                    table: name,
-                    columns: details.columns,
-                    numbers: Vec::new(),
-                    rows: 0,
-                });
-                let Some(last) = tables.last_mut() else {
-                    continue;
-                };
-                last
-            }
-        };
-        staged.numbers.extend(details.numbers);
-        staged.rows += part.rows;
+        let found = tables.iter().position(|staged| staged.table == name);
+        let index = found.unwrap_or_else(|| {
+            tables.push(Staged {
+                table: name,
+                columns: details.columns,
+                numbers: Vec::new(),
+                rows: 0,
+            });
+            tables.len() - 1
+        });
+        tables[index].numbers.extend(details.numbers);
+        tables[index].rows += part.rows;
     }
     for staged in &mut tables {
         staged.numbers = joined(std::mem::take(&mut staged.numbers));
@@ -154,7 +150,6 @@ pub(super) async fn create(
     let owner = serde_json::to_string(&owner).map_err(|error| {
         Error::new(ErrorKind::Internal, "failed to describe a staging table").with_source(error)
     })?;
-    // Statements that are sent together are one transaction.
     // Rows are only ever added, in large pieces, and the table is dropped soon: vacuuming it is work for nothing.
     let sql = format!(
         "CREATE TABLE {table} ({definitions}) WITH (autovacuum_enabled = false); \
@@ -164,9 +159,10 @@ pub(super) async fn create(
         owner = literal(&owner),
     );
     let creating = |error| failed(format!("create the staging table `{name}`"), error);
-    let mut connection = pool.acquire().await.map_err(creating)?;
-    execute(&mut connection, &sql).await.map_err(creating)?;
-    Ok(())
+    let mut transaction = pool.begin().await.map_err(creating)?;
+    make_schema(&mut transaction, &name.schema).await?;
+    execute(&mut transaction, &sql).await.map_err(creating)?;
+    transaction.commit().await.map_err(creating)
 }
 
 /// Drops staging tables that are there.

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use runner_core::part::Output;
-use runner_core::{Clock, Error, ErrorKind, Part, Result, Segment};
+use runner_core::{Attempt, Clock, Error, ErrorKind, Part, Result, Segment};
 use sqlx::PgPool;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgCopyIn, PgPoolCopyExt as _, Postgres};
@@ -24,24 +25,31 @@ const SEND_BYTES: usize = 256 << 10;
 /// Rows that are encoded at once: bounds what one batch adds to the buffer.
 const ENCODE_ROWS: usize = 4096;
 
-/// The place of a row in the order of arrival: attempts before lanes.
+/// The place of a row in the order of arrival: by attempt, then by time. Microseconds, run ahead of where rows come faster,
+/// tell apart what several targets of one process write.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals(AtomicI64);
 
 impl Arrivals {
-    const ATTEMPT_BITS: u32 = 44;
+    /// Microseconds since 1970 need no more before the year 2112.
+    const TIME_BITS: u32 = 52;
+    const LAST_ATTEMPT: u32 = (1 << (63 - Self::TIME_BITS)) - 1;
 
-    fn take(&self, attempt: u32, count: usize) -> Result<i64> {
+    fn take(&self, now: DateTime<Utc>, attempt: Attempt, count: usize) -> Result<i64> {
         let count = i64::try_from(count).map_err(too_many)?;
-        let first = self.0.fetch_add(count, Ordering::Relaxed);
-        if first
-            .checked_add(count)
-            .is_none_or(|end| end >= 1 << Self::ATTEMPT_BITS)
-            || attempt >= 1 << 19
-        {
-            return Err(too_many("more rows than can be numbered"));
+        let now = now.timestamp_micros();
+        let before = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
+                next.max(now).checked_add(count)
+            })
+            .map_err(|_| too_many("no numbers are left"))?;
+        let first = before.max(now);
+        if first + count >= 1 << Self::TIME_BITS {
+            return Err(too_many("no numbers are left"));
         }
-        Ok((i64::from(attempt) << Self::ATTEMPT_BITS) + first)
+        let attempt = i64::from(attempt.0.min(Self::LAST_ATTEMPT));
+        Ok((attempt << Self::TIME_BITS) + first)
     }
 }
 
@@ -113,9 +121,9 @@ impl StagingWriter {
         while start < batch.num_rows() {
             let slice = batch.slice(start, ENCODE_ROWS.min(batch.num_rows() - start));
             let rank = if self.is_ranked {
-                let first = self
-                    .arrivals
-                    .take(self.context.attempt.0, slice.num_rows())?;
+                let first =
+                    self.arrivals
+                        .take(self.clock.now(), self.context.attempt, slice.num_rows())?;
                 Some((i64::try_from(origin.chain).map_err(too_many)?, first))
             } else {
                 None

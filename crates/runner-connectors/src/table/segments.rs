@@ -82,11 +82,16 @@ mod tests {
 
     #[test]
     fn masks_cover_what_the_ranges_do() {
-        assert_eq!(bits(&[2..4, 6..7], 0, 8), "00110010");
-        assert_eq!(bits(&[2..4, 6..7], 3, 3), "100");
-        assert_eq!(bits(&[2..4], 4, 2), "00");
-        assert_eq!(bits(&[0..100], 10, 3), "111");
-        assert_eq!(bits(&[], 10, 2), "00");
-        assert_eq!(bits(&[0..1], 0, 0), "");
+        let cases: [(&[Range<u64>], u64, usize, &str); 6] = [
+            (&[2..4, 6..7], 0, 8, "00110010"),
+            (&[2..4, 6..7], 3, 3, "100"),
+            (&[Range { start: 2, end: 4 }], 4, 2, "00"),
+            (&[Range { start: 0, end: 100 }], 10, 3, "111"),
+            (&[], 10, 2, "00"),
+            (&[Range { start: 0, end: 1 }], 0, 0, ""),
+        ];
+        for (ranges, first, count, expected) in cases {
+            assert_eq!(bits(ranges, first, count), expected, "{ranges:?}");
+        }
     }
 }

@@ -43,7 +43,7 @@ impl SecretStore for NoSecrets {
 }
 
 /// The suite's feed, in a process that has just started.
-pub fn context() -> TargetContext {
+pub(crate) fn context() -> TargetContext {
     let plan = runner_testkit::plans::plan(&["rows"]);
     let secrets = Arc::new(RunSecrets::new(Arc::new(NoSecrets), &plan).unwrap());
     let clock = Arc::new(SystemClock::new());

@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -19,13 +20,13 @@ fn read_numeric(bytes: &[u8]) -> String {
     };
     let mut whole = String::new();
     for position in (0..=weight.max(0)).rev() {
-        whole.push_str(&format!("{:04}", digit(position)));
+        write!(whole, "{:04}", digit(position)).unwrap();
     }
     let whole = whole.trim_start_matches('0');
     let mut fraction = String::new();
     let mut position = -1;
     while fraction.len() < usize::try_from(scale).unwrap() {
-        fraction.push_str(&format!("{:04}", digit(position)));
+        write!(fraction, "{:04}", digit(position)).unwrap();
         position -= 1;
     }
     assert!(
