@@ -14,7 +14,7 @@ pub(super) fn describe(plan: &Plan, page: &mut Page) {
         let role = if load.is_declared {
             "the declared table"
         } else {
-            "beside the declared table"
+            "a table of its own"
         };
         page.field("From", &format!("{} ({role})", inputs.join(", ")));
         page.field("Place", &place(load));

@@ -118,7 +118,7 @@ fn cursor(plan: &Plan) -> String {
     if plan.moves_cursor {
         "moves when the rows are committed".to_owned()
     } else {
-        "stays as it is: this run reads a sample, or another server".to_owned()
+        "stays as it is: the run has a limit, another server, or bounds of its own".to_owned()
     }
 }
 

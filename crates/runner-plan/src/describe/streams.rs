@@ -9,8 +9,8 @@ use super::checks;
 use super::expected;
 use super::page::Page;
 use crate::model::{
-    Chains, Column, ColumnSource, FileSource, HttpSource, IncrementalPlan, PageKind, PagePlacement,
-    Plan, RowPath, SourcePlan, StreamPlan, TypeOrigin, VariableSource, Window,
+    Body, Chains, Column, ColumnSource, FileSource, HttpSource, IncrementalPlan, PageKind,
+    PagePlacement, Plan, RowPath, SourcePlan, StreamPlan, TypeOrigin, VariableSource, Window,
 };
 use crate::planner::path_text;
 use crate::template::Template;
@@ -92,6 +92,9 @@ fn request(
         .iter()
         .map(|(name, value)| vec![name.clone(), value.0.clone()]);
     page.table("Headers", headers);
+    if let Some(body) = &http.body {
+        page.field("Body", &body_text(body));
+    }
     page.field("Auth", &auth(http));
     if let Some(chains) = chains(&http.chains) {
         page.field("Chains", &chains);
@@ -138,6 +141,17 @@ fn file_source(stream: &StreamPlan, files: &FileSource, page: &mut Page) {
         ]
     });
     page.table("Bindings", variables);
+}
+
+fn body_text(body: &Body) -> String {
+    match body {
+        Body::Text(template) => format!("text, {}", compact(template)),
+        Body::Json(serde_json::Value::Object(entries)) => {
+            let keys: Vec<&str> = entries.keys().map(String::as_str).collect();
+            format!("JSON with {}", keys.join(", "))
+        }
+        Body::Json(_) => "JSON".to_owned(),
+    }
 }
 
 /// A template without the spaces at which a line could break.

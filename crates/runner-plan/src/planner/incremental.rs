@@ -11,9 +11,10 @@ use crate::model::{Columns, IncrementalPlan, TimeFormat, Window};
 use crate::windows::{CursorKind, is_time_format};
 
 const DEFAULT_LOOKBACK_DAYS: u64 = 7;
-/// Bounds that reach no further than the window's start.
-const FROM_VARIABLES: [&str; 4] = ["from_date", "last_cursor", "since", "start_date"];
-const TO_VARIABLES: [&str; 3] = ["end_date", "to_date", "until"];
+/// Names of the window's start.
+pub(super) const FROM_VARIABLES: [&str; 4] = ["from_date", "last_cursor", "since", "start_date"];
+/// Names of its end.
+pub(super) const TO_VARIABLES: [&str; 3] = ["end_date", "to_date", "until"];
 
 pub(crate) fn build(
     context: Context<'_>,
@@ -198,12 +199,7 @@ impl Builder<'_> {
         format: &TimeFormat,
         findings: &mut Findings,
     ) -> Window {
-        let uses = |names: &[&str]| {
-            self.binding
-                .window
-                .iter()
-                .any(|name| names.contains(&name.as_str()))
-        };
+        let uses = |names: &[&str]| names.iter().any(|name| self.draft.uses_name(name));
         let is_bounded = self.incremental.to_param.is_some() || uses(&TO_VARIABLES);
         let has_start = self.incremental.from_param.is_some() || uses(&FROM_VARIABLES);
         let is_file = self.context.reads_files();

@@ -127,7 +127,7 @@ impl Builder<'_> {
             delivery: destination.delivery(),
             redirection: destination.redirection.clone(),
             contract: contract
-                .filter(|_| self.route.is_declared)
+                .filter(|_| self.route.has_contract)
                 .map(types::contract_fields)
                 .unwrap_or_default(),
             path: self.path.to_string(),

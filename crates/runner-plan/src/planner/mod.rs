@@ -34,9 +34,11 @@ mod types;
 mod writes;
 
 use crate::inputs::{PlanInputs, Planned};
-use crate::model::{PLAN_FORMAT, Plan};
+use crate::model::{ExplicitWindow, PLAN_FORMAT, Plan, SourcePlan, StreamPlan, VariableSource};
+use crate::windows::{CursorKind, WINDOW_VARIABLES};
 use context::Context;
 use findings::Findings;
+use incremental::{FROM_VARIABLES, TO_VARIABLES};
 use loads::LoadInputs;
 
 pub(crate) use engine::name as engine_name;
@@ -77,6 +79,14 @@ fn build(context: Context<'_>, findings: &mut Findings) -> Plan {
     secrets.extend(credentials::inline_secrets(&drafts));
     let provider = &spec.provider;
     let options = context.inputs.options;
+    let is_whole = options.limit.is_none() && options.base_url.is_none();
+    let is_given = streams
+        .iter()
+        .any(|stream| stream.incremental.is_some() && has_given_bound(stream));
+    let window = options
+        .window
+        .clone()
+        .or_else(|| window_of_parameters(context, &streams));
     Plan {
         format: PLAN_FORMAT,
         tenant: provider.tenant_id.clone(),
@@ -98,10 +108,45 @@ fn build(context: Context<'_>, findings: &mut Findings) -> Plan {
         gates: limits::gates(context),
         compatibility: spec.compatibility,
         limits: limits::limits(context, findings),
-        moves_cursor: options.limit.is_none()
-            && options.base_url.is_none()
-            && options.window.is_none(),
+        moves_cursor: is_whole && window.is_none() && !is_given,
         row_limit: options.limit,
-        window: options.window.clone(),
+        window,
     }
+}
+
+/// The window that parameters ask for, where they stand for bounds that every cursor would decide.
+fn window_of_parameters(context: Context<'_>, streams: &[StreamPlan]) -> Option<ExplicitWindow> {
+    let mut incremental = streams
+        .iter()
+        .filter(|stream| stream.incremental.is_some())
+        .peekable();
+    incremental.peek()?;
+    if !incremental.all(has_given_bound) {
+        return None;
+    }
+    let bound = |names: &[&str]| {
+        let text = names
+            .iter()
+            .find_map(|name| context.inputs.parameters.get(*name))?;
+        // Bounds in a format of the API's own can't be compared with rows.
+        let is_comparable = CursorKind::guess(text) != CursorKind::Text;
+        is_comparable.then(|| text.clone())
+    };
+    let window = ExplicitWindow {
+        from: bound(&FROM_VARIABLES),
+        to: bound(&TO_VARIABLES),
+    };
+    (window != ExplicitWindow::default()).then_some(window)
+}
+
+/// Whether a parameter stands for a bound of the stream's window.
+fn has_given_bound(stream: &StreamPlan) -> bool {
+    let variables = match &stream.source {
+        SourcePlan::Http(http) => &http.variables,
+        SourcePlan::Files(files) => &files.variables,
+    };
+    variables.iter().any(|variable| {
+        variable.source == VariableSource::Parameter
+            && WINDOW_VARIABLES.contains(&variable.name.as_str())
+    })
 }

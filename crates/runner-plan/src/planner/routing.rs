@@ -31,25 +31,27 @@ pub(crate) struct Route {
     /// As the document names it, or the endpoint's name beside it.
     pub(crate) table: String,
     pub(crate) is_declared: bool,
+    /// The contract is about these rows: those of a declared table, unless a sink chooses streams that it can't be about.
+    pub(crate) has_contract: bool,
 }
 
 impl Routing {
-    /// Whether some sink takes this stream's rows into its declared table as they are.
-    pub(crate) fn is_declared(&self, stream: &str) -> bool {
+    /// Whether some sink takes this stream's rows, as they are, into a table that the contract is about.
+    pub(crate) fn has_contract(&self, stream: &str) -> bool {
         self.sinks
             .iter()
             .flat_map(|sink| &sink.routes)
-            .filter(|route| route.is_declared)
+            .filter(|route| route.has_contract)
             .flat_map(|route| &route.inputs)
             .any(|input| matches!(input, Input::Stream(name) if name == stream))
     }
 
-    /// Whether some sink takes this transform's output into its declared table.
-    pub(crate) fn is_declared_transform(&self, transform: &str) -> bool {
+    /// Whether some sink takes this transform's output into a table that the contract is about.
+    pub(crate) fn has_contract_for_transform(&self, transform: &str) -> bool {
         self.sinks
             .iter()
             .flat_map(|sink| &sink.routes)
-            .filter(|route| route.is_declared)
+            .filter(|route| route.has_contract)
             .flat_map(|route| &route.inputs)
             .any(|input| matches!(input, Input::Transform(name) if name == transform))
     }
@@ -139,6 +141,7 @@ impl Router<'_> {
                 str::to_owned,
             );
             routes.push(Route {
+                has_contract: self.fits_contract(sink, &inputs),
                 inputs,
                 table,
                 is_declared: true,
@@ -166,6 +169,7 @@ impl Router<'_> {
                 inputs: vec![Input::Transform(transform.clone())],
                 table: beside(declared, transform),
                 is_declared: false,
+                has_contract: false,
             });
         }
         for candidate in &self.candidates {
@@ -177,9 +181,34 @@ impl Router<'_> {
                 inputs: vec![Input::Stream(name.to_owned())],
                 table: beside(declared, name),
                 is_declared: false,
+                has_contract: false,
             });
         }
         checked(routes, path, findings)
+    }
+
+    /// Streams that a sink chooses may be others than those that the contract describes.
+    fn fits_contract(&self, sink: &Sink, inputs: &[Input]) -> bool {
+        let Some(contract) = self.context.spec().provider.schema_contract.as_ref() else {
+            return false;
+        };
+        let wanted = wanted_columns(contract);
+        let holds =
+            |candidate: &Candidate<'_>| wanted.iter().all(|name| candidate.columns.contains(name));
+        let is_chosen = |candidate: &&Candidate<'_>| {
+            inputs.contains(&Input::Stream(candidate.draft.name().to_owned()))
+        };
+        let has_others = self
+            .candidates
+            .iter()
+            .any(|candidate| !is_chosen(&candidate));
+        if sink.endpoints.is_empty() || !has_others {
+            return true;
+        }
+        self.candidates
+            .iter()
+            .filter(is_chosen)
+            .all(|candidate| holds(candidate) || candidate.is_open)
     }
 
     /// A sink that names no table: its only input's name.

@@ -33,7 +33,7 @@ pub(crate) fn build(
                 .provider
                 .schema_contract
                 .as_ref()
-                .filter(|_| routing.is_declared(draft.name()));
+                .filter(|_| routing.has_contract(draft.name()));
             stream(context, drafts, draft, binding, contract, findings)
         })
         .collect();

@@ -180,7 +180,7 @@ pub(crate) fn build(context: Context<'_>, views: &Views, routing: &Routing) -> V
             let contract = provider
                 .schema_contract
                 .as_ref()
-                .filter(|_| routing.is_declared_transform(&transform.name));
+                .filter(|_| routing.has_contract_for_transform(&transform.name));
             TransformPlan {
                 name: transform.name.clone(),
                 path: transform.path.to_string(),
