@@ -1,8 +1,14 @@
 //! What a source delivers: columns of the rows that decoded, and the rows that didn't, whole and with their reasons.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::decode::CsvForm;
+use crate::table::json::Encoder;
 
 /// Rows of one page (or of a piece of it), decoded.
 #[derive(Clone, Debug)]
@@ -20,11 +26,24 @@ pub struct Rows {
     pub origin: std::sync::Arc<str>,
 }
 
-/// Texts of rows (JSON), each a slice of a shared buffer: nothing is copied until one is asked for.
+/// Rows as they came, each a piece of what is shared by all: nothing is copied until one is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct RawRows {
+    rows: RawForm,
     buffer: Bytes,
     ranges: Vec<std::ops::Range<usize>>,
+}
+
+/// How rows are written in the bytes of [`RawRows`].
+#[derive(Clone, Debug, Default)]
+pub(crate) enum RawForm {
+    /// Each is a JSON text.
+    #[default]
+    Json,
+    /// Each is a line of CSV with these columns.
+    Csv(Arc<CsvForm>),
+    /// They have no bytes: they are the rows of this batch, in which nulls are allowed everywhere.
+    Batch(RecordBatch),
 }
 
 /// A row that failed, as it came.
@@ -64,7 +83,7 @@ impl Rows {
         // Rows come in the order of the page.
         let cut = self.numbers.partition_point(|number| *number < first);
         self.batch = self.batch.slice(cut, self.batch.num_rows() - cut);
-        self.raw.ranges.drain(..cut);
+        self.raw.cut(cut);
         self.numbers.drain(..cut);
         self.invalid.retain(|row| row.number >= first);
         self
@@ -73,31 +92,106 @@ impl Rows {
 
 impl RawRows {
     pub fn new(buffer: Bytes, ranges: Vec<std::ops::Range<usize>>) -> Self {
-        Self { buffer, ranges }
+        Self::in_form(buffer, ranges, RawForm::Json)
+    }
+
+    pub(crate) fn in_form(
+        buffer: Bytes,
+        ranges: Vec<std::ops::Range<usize>>,
+        rows: RawForm,
+    ) -> Self {
+        Self {
+            rows,
+            buffer,
+            ranges,
+        }
+    }
+
+    pub(crate) fn of_batch(batch: RecordBatch) -> Self {
+        Self {
+            rows: RawForm::Batch(batch),
+            ..Self::default()
+        }
     }
 
     pub fn len(&self) -> usize {
-        self.ranges.len()
+        match &self.rows {
+            RawForm::Json | RawForm::Csv(_) => self.ranges.len(),
+            RawForm::Batch(batch) => batch.num_rows(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.len() == 0
     }
 
     /// Bytes of all rows.
     pub fn bytes(&self) -> usize {
-        self.ranges.iter().map(std::ops::Range::len).sum()
+        match &self.rows {
+            RawForm::Json | RawForm::Csv(_) => {
+                self.ranges.iter().map(std::ops::Range::len).sum()
+            }
+            RawForm::Batch(batch) => batch.get_array_memory_size(),
+        }
     }
 
-    /// Bytes of one row, as they came.
-    pub fn get(&self, row: usize) -> Option<&[u8]> {
-        self.buffer.get(self.ranges.get(row)?.clone())
+    /// 128-bit hash of one row, as it came.
+    pub fn hash(&self, row: usize) -> u128 {
+        match &self.rows {
+            RawForm::Json | RawForm::Csv(_) => xxh3_128(self.row(row)),
+            RawForm::Batch(batch) => xxh3_128(batch_row(batch, row).as_bytes()),
+        }
     }
 
-    /// Text of one row; what is not UTF-8 in it is replaced.
+    /// JSON text of one row; what is not UTF-8 in it is replaced.
     pub fn text(&self, row: usize) -> String {
-        self.get(row)
-            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        match &self.rows {
+            RawForm::Batch(batch) => batch_row(batch, row),
+            form => form.text(self.row(row)),
+        }
+    }
+
+    /// Drops this many rows from the front.
+    fn cut(&mut self, rows: usize) {
+        match &mut self.rows {
+            RawForm::Json | RawForm::Csv(_) => drop(self.ranges.drain(..rows)),
+            RawForm::Batch(batch) => *batch = batch.slice(rows, batch.num_rows() - rows),
+        }
+    }
+
+    fn row(&self, row: usize) -> &[u8] {
+        self.ranges
+            .get(row)
+            .and_then(|range| self.buffer.get(range.clone()))
             .unwrap_or_default()
     }
+}
+
+impl RawForm {
+    /// JSON text of a row of these bytes.
+    pub(crate) fn text(&self, row: &[u8]) -> String {
+        match self {
+            Self::Json | Self::Batch(_) => String::from_utf8_lossy(row).into_owned(),
+            Self::Csv(form) => form.json(row),
+        }
+    }
+}
+
+/// JSON text of one row of a batch. A value that can't be written as JSON leaves the row empty: no batch here holds one.
+fn batch_row(batch: &RecordBatch, row: usize) -> String {
+    let schema = batch.schema();
+    let mut text = String::from("{");
+    for (field, column) in schema.fields().iter().zip(batch.columns()) {
+        let Ok(encoder) = Encoder::new(column.as_ref(), field) else {
+            continue;
+        };
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&serde_json::Value::from(field.name().as_str()).to_string());
+        text.push(':');
+        encoder.write(row, &mut text);
+    }
+    text.push('}');
+    text
 }

@@ -8,6 +8,7 @@ pub use runner_plan::arrow::{LOGICAL_TYPE, arrow_schema, arrow_type};
 use runner_plan::model::{Column, ColumnField, ColumnSource, ColumnType, Columns, TypeOrigin};
 
 pub use crate::decode::Trace;
+use crate::decode::evolution::{self, Sighting};
 
 /// One column that a decoder fills.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +57,29 @@ pub struct StreamSchema {
 struct State {
     /// Never empty; every version since this process began, so that batches and parts of earlier ones can be widened.
     versions: Vec<Arc<SchemaVersion>>,
+    /// What is known of the values that were delivered, by column.
+    delivered: Vec<(String, Trace)>,
     start_over: Option<String>,
+}
+
+impl State {
+    fn current(&self) -> Arc<SchemaVersion> {
+        self.versions.last().map(Arc::clone).unwrap_or_default()
+    }
+
+    fn replace(&mut self, columns: Option<Vec<DecodedColumn>>) -> Arc<SchemaVersion> {
+        let current = self.current();
+        let Some(columns) = columns else {
+            return current;
+        };
+        let next = Arc::new(SchemaVersion {
+            version: current.version + 1,
+            columns,
+            is_open: current.is_open,
+        });
+        self.versions.push(Arc::clone(&next));
+        next
+    }
 }
 
 impl std::fmt::Debug for StreamSchema {
@@ -68,10 +91,17 @@ impl std::fmt::Debug for StreamSchema {
 }
 
 impl StreamSchema {
+    /// Rows of what the columns have a trace of count as delivered: they were, where the columns are those of a resumed job.
     pub fn new(initial: SchemaVersion) -> Self {
+        let delivered = initial
+            .columns
+            .iter()
+            .map(|column| (column.name.clone(), column.trace.clone()))
+            .collect();
         Self {
             state: Arc::new(Mutex::new(State {
                 versions: vec![Arc::new(initial)],
+                delivered,
                 start_over: None,
             })),
             guard: None,
@@ -86,8 +116,7 @@ impl StreamSchema {
     }
 
     pub fn current(&self) -> Arc<SchemaVersion> {
-        let state = self.state();
-        state.versions.last().map(Arc::clone).unwrap_or_default()
+        self.state().current()
     }
 
     /// The columns of an earlier version, if this process has seen it.
@@ -113,32 +142,41 @@ impl StreamSchema {
         &self,
         change: impl FnOnce(&SchemaVersion) -> Option<Vec<DecodedColumn>>,
     ) -> Arc<SchemaVersion> {
-        self.evolve_or_start_over(|current| Evolution {
-            columns: change(current),
-            start_over: None,
-        })
+        let mut state = self.state();
+        let columns = change(&state.current());
+        state.replace(columns)
     }
 
-    pub(crate) fn evolve_or_start_over(
+    /// Makes the columns as wide as what was sighted needs.
+    pub(crate) fn absorb(&self, sighting: &Sighting) -> Arc<SchemaVersion> {
+        self.absorb_into(&mut self.state(), sighting)
+    }
+
+    /// As [`StreamSchema::absorb`], for rows that are delivered unless columns turn out to take other values than in `version`.
+    pub(crate) fn deliver(
         &self,
-        change: impl FnOnce(&SchemaVersion) -> Evolution,
+        sighting: &Sighting,
+        version: &SchemaVersion,
     ) -> Arc<SchemaVersion> {
         let mut state = self.state();
-        let current = state.versions.last().map(Arc::clone).unwrap_or_default();
-        let evolution = change(&current);
-        if state.start_over.is_none() {
-            state.start_over = evolution.start_over;
+        let next = self.absorb_into(&mut state, sighting);
+        if next.decodes_like(version) {
+            for (name, trace) in &sighting.columns {
+                match state.delivered.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, known)) => known.join(trace),
+                    None => state.delivered.push((name.clone(), trace.clone())),
+                }
+            }
         }
-        let Some(columns) = evolution.columns else {
-            return current;
-        };
-        let next = Arc::new(SchemaVersion {
-            version: current.version + 1,
-            columns,
-            is_open: current.is_open,
-        });
-        state.versions.push(Arc::clone(&next));
         next
+    }
+
+    fn absorb_into(&self, state: &mut State, sighting: &Sighting) -> Arc<SchemaVersion> {
+        let change = evolution::change(self, &state.current(), &state.delivered, sighting);
+        if state.start_over.is_none() {
+            state.start_over = change.start_over;
+        }
+        state.replace(change.columns)
     }
 
     /// Whether the targets can take a column of the second type where they have the first.
@@ -150,12 +188,6 @@ impl StreamSchema {
         // A panic elsewhere can't leave the state half written: a version is pushed whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a change makes of a schema.
-pub(crate) struct Evolution {
-    pub(crate) columns: Option<Vec<DecodedColumn>>,
-    pub(crate) start_over: Option<String>,
 }
 
 impl SchemaVersion {
@@ -219,6 +251,26 @@ impl SchemaVersion {
                 .map(|column| serde_json::to_value(&column.trace).unwrap_or_default())
                 .collect(),
         }
+    }
+
+    /// Whether the two have the same columns: batches of one are batches of the other.
+    pub fn has_same_columns(&self, other: &Self) -> bool {
+        self.columns.len() == other.columns.len()
+            && self.columns.iter().zip(&other.columns).all(|(own, other)| {
+                own.column_type == other.column_type
+                    && own.name == other.name
+                    && own.nullable == other.nullable
+            })
+    }
+
+    /// Whether the columns of the two take the same values.
+    pub(crate) fn decodes_like(&self, other: &Self) -> bool {
+        self.has_same_columns(other)
+            && self.columns.iter().zip(&other.columns).all(|(own, other)| {
+                own.binding == other.binding
+                    && (own.binding != TypeBinding::Open
+                        || own.trace.is_as_closed_as(&other.trace, &own.column_type))
+            })
     }
 
     pub fn arrow(&self) -> SchemaRef {

@@ -13,7 +13,6 @@ use runner_connectors::rows::RawRows;
 use runner_connectors::source::WindowBounds;
 use runner_core::checkpoint::ChainCursor;
 use runner_core::{ChainKey, Error, ErrorKind, Result};
-use xxhash_rust::xxh3::xxh3_128;
 
 /// Rows that may share the cursor's value; with more, the cursor stays one distinct value behind.
 pub(crate) const BOUNDARY_LIMIT: usize = 100_000;
@@ -236,7 +235,7 @@ impl CursorTracker {
 }
 
 fn row_hash(raw: &RawRows, row: usize) -> String {
-    format!("{:032x}", xxh3_128(raw.get(row).unwrap_or_default()))
+    format!("{:032x}", raw.hash(row))
 }
 
 impl CursorValue {

@@ -14,14 +14,34 @@
 //! let summary = decoder.finish()?;
 //! ```
 
+mod batch;
+mod captures;
+mod column;
+mod convert;
+mod csv;
+mod error;
+pub(crate) mod evolution;
+mod input;
+mod json;
+mod keys;
+mod names;
+mod number;
 mod options;
 mod summary;
+mod text;
+mod time;
 mod trace;
+
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use runner_core::{Error, ErrorKind, Result};
 use runner_plan::model::{DataFormat, RowPath};
 
+pub(crate) use csv::CsvForm;
 pub use options::DecodeOptions;
 pub use summary::PageSummary;
 pub use trace::Trace;
@@ -47,14 +67,25 @@ impl PageDecoder {
     /// `rows` says where the rows are in a document; formats without one (JSON lines, CSV, Parquet) ignore it.
     pub fn new(
         format: DataFormat,
-        _rows: &RowPath,
-        _schema: StreamSchema,
-        _options: DecodeOptions,
+        rows: &RowPath,
+        schema: StreamSchema,
+        options: DecodeOptions,
     ) -> Result<Self> {
-        Err(Error::new(
-            ErrorKind::Internal,
-            format!("no decoder for `{format:?}` is linked in"),
-        ))
+        check(&options)?;
+        let format: Box<dyn FormatDecoder> = match format {
+            DataFormat::Json => match rows {
+                RowPath::Steps(steps) if !json::needs_whole(steps, &options.captures) => {
+                    Box::new(json::JsonPage::new(steps, schema, options)?)
+                }
+                path => Box::new(json::JsonDocument::new(path, schema, options)?),
+            },
+            DataFormat::JsonLines => Box::new(json::JsonLines::new(schema, options)?),
+            DataFormat::Csv => Box::new(csv::CsvPage::new(schema, options)?),
+            DataFormat::Xml | DataFormat::Parquet => {
+                return Err(Error::new(ErrorKind::Internal, "not decoded"));
+            }
+        };
+        Ok(Self { format })
     }
 
     /// Takes the next bytes, decompressed. They are decoded by [`PageDecoder::next_rows`].
@@ -62,8 +93,7 @@ impl PageDecoder {
         self.format.push(bytes)
     }
 
-    /// Says that no more bytes follow: what is incomplete now is truncated, an error of kind `source_data` with
-    /// [`runner_core::Retry::WithBackoff`], since another try may give the whole of it.
+    /// Says that no more bytes follow: what is incomplete now is truncated.
     pub fn end(&mut self) -> Result<()> {
         self.format.end()
     }
@@ -77,4 +107,20 @@ impl PageDecoder {
     pub fn finish(self) -> Result<PageSummary> {
         self.format.finish()
     }
+}
+
+/// Texts of a batch are addressed with 31 bits, and nesting is followed by recursion.
+fn check(options: &DecodeOptions) -> Result<()> {
+    let bytes = options.max_document_bytes.saturating_add(options.batch_bytes as u64);
+    if options.batch_rows == 0 || bytes > i32::MAX as u64 || options.max_depth > 512 {
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "pages can't be decoded with {} rows a batch, documents of {} bytes and {} levels: at least 1 row, fewer than 2 GiB and at most 512 levels are possible",
+                options.batch_rows, options.max_document_bytes, options.max_depth
+            ),
+        )
+        .with_help("lower `config.max_document_bytes`"));
+    }
+    Ok(())
 }

@@ -16,6 +16,8 @@ pub struct DecodeOptions {
     /// Values of the columns whose source is a template or a variable, by the column's name; a missing one is an error.
     pub constants: BTreeMap<String, String>,
     pub text: TextFormat,
+    /// Names of the fields of CSV, where the page doesn't begin with them.
+    pub header: Option<Arc<[String]>>,
     /// A batch ends at this many rows or bytes of rows, whichever comes first.
     pub batch_rows: usize,
     pub batch_bytes: usize,
@@ -34,6 +36,7 @@ impl Default for DecodeOptions {
             captures: Vec::new(),
             constants: BTreeMap::new(),
             text: TextFormat::default(),
+            header: None,
             batch_rows: 8192,
             batch_bytes: 8 << 20,
             sample_size: 100,

@@ -86,6 +86,38 @@ impl Trace {
         self.kinds.is_empty()
     }
 
+    /// Only objects that had nothing but nulls have been seen: they may still become structs.
+    pub(crate) fn is_of_empty_objects(&self) -> bool {
+        self.kinds.only(Kinds::ALL) == Kinds::OBJECT
+            && self.fields.iter().all(|(_, trace)| trace.is_empty())
+    }
+
+    /// Whether a column of this type takes the same values with either trace: what has no type yet asks for one.
+    pub(crate) fn is_as_closed_as(&self, other: &Self, column_type: &ColumnType) -> bool {
+        match column_type {
+            ColumnType::String => self.is_empty() == other.is_empty(),
+            ColumnType::Json => self.is_of_empty_objects() == other.is_of_empty_objects(),
+            ColumnType::List(item) => {
+                let none = Self::default();
+                let own = self.item.as_deref().unwrap_or(&none);
+                let others = other.item.as_deref().unwrap_or(&none);
+                own.is_as_closed_as(others, &item.column_type)
+            }
+            ColumnType::Struct(fields) => fields.iter().all(|field| {
+                let none = Self::default();
+                let own = self.known_field(&field.name).unwrap_or(&none);
+                let others = other.known_field(&field.name).unwrap_or(&none);
+                own.is_as_closed_as(others, &field.column_type)
+            }),
+            _ => true,
+        }
+    }
+
+    /// Values of a kind of their own have been seen, not only ones that were converted.
+    pub(crate) fn has_values(&self) -> bool {
+        !self.kinds.only(Kinds::ALL).is_empty()
+    }
+
     /// Adds what `other` has seen.
     pub(crate) fn join(&mut self, other: &Self) {
         self.kinds.insert(other.kinds);

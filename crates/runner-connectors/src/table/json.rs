@@ -174,12 +174,11 @@ fn push(text: &mut String, value: impl std::fmt::Display) {
     let _ = write!(text, "{value}");
 }
 
-/// JSON has no infinities and no NaN: they are null, as browsers write them.
+/// The shortest digits that give the double back, without an exponent and without `.0`: what a number that is read as text at once
+/// looks like, or else it is not widened to text. JSON has no infinities and no NaN: they are null, as browsers write them.
 fn write_number(text: &mut String, value: f64) {
     if value.is_finite() {
-        let mut buffer = [0; lexical_core::BUFFER_SIZE];
-        let written = lexical_core::write(value, &mut buffer);
-        text.push_str(std::str::from_utf8(written).unwrap_or("null"));
+        push(text, value);
     } else {
         text.push_str("null");
     }
@@ -191,7 +190,8 @@ fn quoted(value: &str) -> String {
     text
 }
 
-fn quote(text: &mut String, value: &str) {
+/// A text as JSON.
+pub(crate) fn quote(text: &mut String, value: &str) {
     text.push('"');
     for character in value.chars() {
         match character {
@@ -313,6 +313,7 @@ mod tests {
                 "-9223372036854775808",
             ),
             (Arc::new(Float64Array::from(vec![0.1])), "0.1"),
+            (Arc::new(Float64Array::from(vec![2.0])), "2"),
             (Arc::new(Float64Array::from(vec![f64::NAN])), "null"),
             (
                 Arc::new(TimestampMicrosecondArray::from(vec![1_700_000_000_500_000])),

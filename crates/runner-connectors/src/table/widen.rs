@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, ListArray, StringArray, StringBuilder, StructArray,
-    new_null_array,
+    Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StringArray,
+    StringBuilder, StructArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Field, Int64Type, Time64MicrosecondType,
+    DataType, Date32Type, Decimal128Type, Field, Float64Type, Int64Type, Time64MicrosecondType,
     TimestampMicrosecondType,
 };
 use runner_core::{Error, ErrorKind, Result};
@@ -62,6 +62,28 @@ pub fn is_wider(from: &ColumnType, to: &ColumnType) -> bool {
         }),
         _ => false,
     }
+}
+
+/// The rows with the columns `to`, found by name; one that they haven't got is null.
+pub fn widen_batch(
+    batch: &RecordBatch,
+    from: &[ColumnField],
+    to: &[ColumnField],
+) -> Result<RecordBatch> {
+    let arrays = to
+        .iter()
+        .map(|column| {
+            let given = from.iter().find(|given| given.name == column.name);
+            match given.zip(batch.column_by_name(&column.name)) {
+                Some((given, array)) => widen(array, given, column),
+                None => Ok(new_null_array(&arrow_type(&column.column_type), batch.num_rows())),
+            }
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(arrow_schema(to), arrays, &options).map_err(|error| {
+        Error::new(ErrorKind::Internal, "rows can't be brought to wider columns").with_source(error)
+    })
 }
 
 /// The values in the wider type.
@@ -137,6 +159,11 @@ fn to_text(array: &ArrayRef, from: &ColumnType) -> Result<StringArray> {
         ColumnType::Decimal { scale, .. } => {
             let values = array.as_primitive::<Decimal128Type>();
             texts(&|row| decimal_text(values.value(row), *scale))
+        }
+        // The decoder widens numbers to text only while each is written like this.
+        ColumnType::Number => {
+            let values = array.as_primitive::<Float64Type>();
+            texts(&|row| values.value(row).to_string())
         }
         ColumnType::Date => {
             let values = array.as_primitive::<Date32Type>();

@@ -1,0 +1,87 @@
+//! CSV: one row a record, fields named by a header.
+//!
+//! Without a header, fields are `column_1`, `column_2`, … A record with more or fewer fields than there are names is an invalid row.
+//! A text that means null ([`runner_plan::model::TextFormat::nulls`]) does so only without quotes: `""` is an empty text.
+
+mod cells;
+mod page;
+mod record;
+mod rows;
+
+use runner_core::{Error, ErrorKind, Result};
+use runner_plan::model::TextFormat;
+use serde_json::{Map, Value};
+
+pub(crate) use page::CsvPage;
+pub(crate) use rows::CsvRows;
+
+use record::Dialect;
+
+use super::names;
+
+/// How rows are written: what is needed to make JSON of one.
+#[derive(Clone, Debug)]
+pub(crate) struct CsvForm {
+    names: Vec<String>,
+    dialect: Dialect,
+    nulls: Vec<Vec<u8>>,
+}
+
+impl CsvForm {
+    fn new(text: &TextFormat) -> Result<Self> {
+        let byte = |character: char, what: &str| {
+            u8::try_from(character)
+                .ok()
+                .filter(|byte| byte.is_ascii() && !matches!(byte, b'\n' | b'\r'))
+                .ok_or_else(|| {
+                    let message = format!("`{character}` can't be the {what} of CSV: only ASCII characters can");
+                    Error::new(ErrorKind::Spec, message)
+                })
+        };
+        Ok(Self {
+            names: Vec::new(),
+            dialect: Dialect {
+                delimiter: byte(text.delimiter, "delimiter")?,
+                quote: byte(text.quote, "quote")?,
+            },
+            nulls: text.nulls.iter().map(|null| null.as_bytes().to_vec()).collect(),
+        })
+    }
+
+    /// Names of the fields; those that are missing or there twice get one of their own.
+    fn name(&mut self, fields: impl Iterator<Item = String>) {
+        for (index, field) in fields.enumerate() {
+            let field = field.trim();
+            let name = if field.is_empty() {
+                format!("column_{}", index + 1)
+            } else {
+                field.to_owned()
+            };
+            let name = names::unique(name, |name| self.names.iter().any(|taken| taken == name));
+            self.names.push(name);
+        }
+    }
+
+    #[inline]
+    fn is_null(&self, text: &[u8], is_quoted: bool) -> bool {
+        !is_quoted && self.nulls.iter().any(|null| null == text)
+    }
+
+    /// The row as a JSON object of texts and nulls.
+    pub(crate) fn json(&self, row: &[u8]) -> String {
+        let mut object = Map::new();
+        for (index, (text, is_quoted)) in self.dialect.fields(row).into_iter().enumerate() {
+            let name = match self.names.get(index) {
+                Some(name) => name.clone(),
+                None => format!("column_{}", index + 1),
+            };
+            let value = if self.is_null(&text, is_quoted) {
+                Value::Null
+            } else {
+                Value::from(String::from_utf8_lossy(&text).into_owned())
+            };
+            object.insert(name, value);
+        }
+        Value::Object(object).to_string()
+    }
+}

@@ -1,0 +1,222 @@
+//! A JSON document whose rows are found by a JSONPath that needs all of it: filters, slices, descendants.
+//!
+//! The path is answered on a tree, but the rows are the pieces of the text that it points at, so that nothing of them is lost.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use runner_core::{Error, ErrorKind, Result};
+use runner_plan::model::{RowPath, RowPathStep};
+use serde_json::Value;
+use serde_json_path::JsonPath;
+
+use super::cursor::{Cursor, Stop};
+use super::envelope::path_text;
+use super::paths::{self, Located};
+use super::rows::JsonRows;
+use crate::decode::FormatDecoder;
+use crate::decode::batch::Batch;
+use crate::decode::captures::{Captures, Place};
+use crate::decode::error;
+use crate::decode::input::Input;
+use crate::decode::options::DecodeOptions;
+use crate::decode::summary::PageSummary;
+use crate::rows::Rows;
+use crate::schema::StreamSchema;
+
+/// Decodes one document that is read whole.
+#[derive(Debug)]
+pub(crate) struct JsonDocument {
+    batch: Batch<JsonRows>,
+    input: Input,
+    rows: JsonPath,
+    path: String,
+    captures: Vec<JsonPath>,
+    captured: Vec<Option<Value>>,
+    envelope: Captures,
+    text: Vec<u8>,
+    /// Rows of the text that have not been taken yet, the next last.
+    left: Option<Vec<Range<usize>>>,
+}
+
+impl JsonDocument {
+    pub(crate) fn new(path: &RowPath, schema: StreamSchema, options: DecodeOptions) -> Result<Self> {
+        let text = match path {
+            RowPath::Steps(steps) => path_text(steps),
+            RowPath::Query(query) => query.clone(),
+        };
+        let rows = parse(path)?;
+        let captures = options.captures.iter().map(parse).collect::<Result<_>>()?;
+        let reader = JsonRows::new(options.max_depth);
+        Ok(Self {
+            batch: Batch::new(reader, schema, options)?,
+            input: Input::default(),
+            rows,
+            path: text,
+            captures,
+            captured: Vec::new(),
+            envelope: Captures::new(&[]),
+            text: Vec::new(),
+            left: None,
+        })
+    }
+
+    fn read(&mut self) -> Result<Vec<Range<usize>>> {
+        let origin = std::sync::Arc::clone(&self.batch.options.origin);
+        if self.text.trim_ascii().is_empty() {
+            return Err(error::empty(&origin));
+        }
+        if self.text.trim_ascii().first() == Some(&b'<') {
+            return Err(error::markup(&origin, self.text.trim_ascii()));
+        }
+        if self.input.is_suspect {
+            let valid = std::str::from_utf8(&self.text).map_or_else(|error| error.valid_up_to(), str::len);
+            return Err(error::not_utf8(&origin, valid as u64));
+        }
+        let document: Value = serde_json::from_slice(&self.text).map_err(|cause| {
+            let what = if cause.is_eof() {
+                "it ends within a value"
+            } else {
+                "it is malformed"
+            };
+            Error::new(
+                ErrorKind::SourceData,
+                format!("failed to read a JSON document as a whole: {what}"),
+            )
+            .with_context("origin", &origin)
+            .with_source(cause)
+        })?;
+        self.captured = self
+            .captures
+            .iter()
+            .map(|path| path.query(&document).first().cloned())
+            .collect();
+        keep_scalars(&document, &mut Place::default(), &mut self.envelope);
+        let mut found = Vec::new();
+        for node in self.rows.query_located(&document).iter() {
+            found.push(paths::steps_to(node.location()));
+        }
+        if found.is_empty() && !self.path.ends_with(']') {
+            let there = match &document {
+                Value::Object(fields) => {
+                    let keys: Vec<&str> = fields.keys().take(32).map(String::as_str).collect();
+                    format!("$ has the keys `{}`", keys.join("`, `"))
+                }
+                Value::Array(items) => format!("$ is a list of {} items", items.len()),
+                _ => "$ is a plain value".to_owned(),
+            };
+            return Err(error::missing_path(&origin, &self.path, &there));
+        }
+        drop(document);
+        self.ranges(&found)
+            .map_err(|_| Error::new(ErrorKind::Internal, "a row was not found where its path leads"))
+    }
+
+    /// Where in the text the rows are.
+    fn ranges(&self, found: &[Vec<RowPathStep>]) -> Result<Vec<Range<usize>>, Stop> {
+        let max_depth = self.batch.options.max_depth;
+        let mut located = Located::new(found);
+        located.locate(&self.text, max_depth)?;
+        let mut rows = Vec::new();
+        for range in located.ranges() {
+            let value = &self.text[range.clone()];
+            // A list at the path holds the rows, unless the path has gone into lists itself.
+            if value.first() == Some(&b'[') && !self.path.ends_with(']') {
+                let items = paths::items(value, max_depth)?;
+                rows.extend(items.into_iter().map(|item| range.start + item.start..range.start + item.end));
+            } else if value != b"null" {
+                rows.push(range);
+            }
+        }
+        rows.reverse();
+        Ok(rows)
+    }
+}
+
+fn parse(path: &RowPath) -> Result<JsonPath> {
+    let text = match path {
+        RowPath::Steps(steps) => path_text(steps),
+        RowPath::Query(query) => query.clone(),
+    };
+    JsonPath::parse(&text).map_err(|cause| {
+        Error::new(ErrorKind::Spec, format!("`{text}` is no JSONPath")).with_source(cause)
+    })
+}
+
+fn keep_scalars(value: &Value, place: &mut Place, envelope: &mut Captures) {
+    match value {
+        Value::Object(fields) => {
+            if !envelope.wants_below(place, true) {
+                return;
+            }
+            place.open();
+            for (key, value) in fields {
+                place.enter_key(key.clone());
+                keep_scalars(value, place, envelope);
+            }
+            place.close();
+        }
+        Value::Array(_) => {}
+        scalar => envelope.take(place, scalar.to_string().as_bytes()),
+    }
+}
+
+impl FormatDecoder for JsonDocument {
+    fn push(&mut self, bytes: Bytes) -> Result<()> {
+        let limit = self.batch.options.max_document_bytes;
+        if self.text.len() as u64 + bytes.len() as u64 > limit {
+            let what = format!("a document that `{}` needs whole", self.path);
+            return Err(error::too_large(&self.batch.options.origin, &what, limit));
+        }
+        self.input.push(bytes);
+        let origin = std::sync::Arc::clone(&self.batch.options.origin);
+        while self.input.refill(&mut self.text, &origin, b"\n")? {}
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.input.end();
+        let origin = std::sync::Arc::clone(&self.batch.options.origin);
+        while self.input.refill(&mut self.text, &origin, b"\n")? {}
+        Ok(())
+    }
+
+    fn next_rows(&mut self) -> Result<Option<Rows>> {
+        if !self.input.is_sealed() {
+            return Ok(None);
+        }
+        let mut left = match self.left.take() {
+            Some(left) => left,
+            None => self.read()?,
+        };
+        while !self.batch.is_full()
+            && let Some(row) = left.pop()
+        {
+            let start = self.batch.buffer.len();
+            self.batch.buffer.extend_from_slice(&self.text[row]);
+            let end = self.batch.buffer.len();
+            self.batch.buffer.push(b'\n');
+            let max_depth = self.batch.options.max_depth;
+            let taken = self.batch.take(start, |bytes| {
+                let mut cursor = Cursor::new(bytes, start, max_depth);
+                cursor.skip().map(|_| cursor.at)
+            });
+            if taken != Ok(end) {
+                return Err(Error::new(ErrorKind::Internal, "a row of a document is no JSON"));
+            }
+            self.batch.settle_early()?;
+        }
+        self.left = Some(left);
+        let end = self.batch.buffer.len();
+        self.batch.emit(end)
+    }
+
+    fn finish(self: Box<Self>) -> Result<PageSummary> {
+        let (_, envelope) = self.envelope.finish();
+        Ok(PageSummary {
+            captured: self.captured,
+            envelope,
+            ..self.batch.summary()
+        })
+    }
+}

@@ -1,0 +1,18 @@
+//! JSON: documents whose rows are somewhere within, and lines of it.
+
+mod cursor;
+mod document;
+mod envelope;
+mod lines;
+mod paths;
+mod rows;
+mod scanner;
+mod value;
+
+pub(crate) use cursor::Stop;
+pub(crate) use document::JsonDocument;
+pub(crate) use envelope::{JsonPage, needs_whole};
+pub(crate) use lines::JsonLines;
+pub(crate) use paths::Path;
+pub(crate) use rows::{names, not_taken, path_of, reason};
+pub(crate) use value::take_cell_json;
