@@ -1,9 +1,10 @@
 //! What a source delivers: columns of the rows that decoded, and the rows that didn't, whole and with their reasons.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -128,11 +129,40 @@ impl RawRows {
     /// Bytes of all rows.
     pub fn bytes(&self) -> usize {
         match &self.rows {
-            RawForm::Json | RawForm::Csv(_) => {
-                self.ranges.iter().map(std::ops::Range::len).sum()
-            }
+            RawForm::Json | RawForm::Csv(_) => self.ranges.iter().map(std::ops::Range::len).sum(),
             RawForm::Batch(batch) => batch.get_array_memory_size(),
         }
+    }
+
+    /// Bytes of one row, as they came; of a row of a columnar file its JSON text.
+    pub fn get(&self, row: usize) -> Option<Cow<'_, [u8]>> {
+        match &self.rows {
+            RawForm::Json | RawForm::Csv(_) => Some(Cow::Borrowed(
+                self.buffer.get(self.ranges.get(row)?.clone())?,
+            )),
+            RawForm::Batch(batch) => {
+                (row < batch.num_rows()).then(|| Cow::Owned(batch_row(batch, row).into_bytes()))
+            }
+        }
+    }
+
+    /// The rows with other bytes, which are written as theirs are.
+    pub(crate) fn rewritten<'a>(
+        &'a self,
+        rewrite: impl Fn(Cow<'a, [u8]>) -> Cow<'a, [u8]>,
+    ) -> Self {
+        let mut buffer = BytesMut::new();
+        let mut ranges = Vec::with_capacity(self.len());
+        for row in 0..self.len() {
+            let start = buffer.len();
+            buffer.extend_from_slice(&rewrite(self.get(row).unwrap_or_default()));
+            ranges.push(start..buffer.len());
+        }
+        let form = match &self.rows {
+            RawForm::Csv(form) => RawForm::Csv(Arc::clone(form)),
+            RawForm::Json | RawForm::Batch(_) => RawForm::Json,
+        };
+        Self::in_form(buffer.freeze(), ranges, form)
     }
 
     /// 128-bit hash of one row, as it came.

@@ -45,6 +45,8 @@ pub(crate) trait RowReader: Send + Debug {
     fn explain(&mut self, row: &[u8], version: &SchemaVersion) -> Vec<Reason>;
     /// Counts a row's fields.
     fn observe(&mut self, row: &[u8], columns: &mut [ColumnBuffer]);
+    /// Takes back what [`RowReader::take`] counted of a row whose end is not there yet.
+    fn unobserve(&mut self, bytes: &[u8], at: usize, columns: &mut [ColumnBuffer]);
     fn forget_observed(&mut self, columns: &mut [ColumnBuffer]);
     /// Adds the counts since the last call, and returns how many values were dropped.
     fn take_observed(&mut self, columns: &mut [ColumnBuffer], observed: &mut Observed) -> u64;
@@ -157,14 +159,16 @@ impl<R: RowReader> Batch<R> {
                 self.rows.push(at..end);
                 Ok(end)
             }
-            Err(stop) => {
+            Err(Stop::Misfit) => {
                 truncate(&mut self.columns, len);
-                if stop != Stop::Misfit {
-                    return Err(stop);
-                }
                 let end = end(&self.buffer)?;
                 self.misfit(at..end);
                 Ok(end)
+            }
+            Err(stop) => {
+                truncate(&mut self.columns, len);
+                self.reader.unobserve(&self.buffer, at, &mut self.columns);
+                Err(stop)
             }
         }
     }
@@ -275,11 +279,10 @@ impl<R: RowReader> Batch<R> {
                 return Ok(());
             }
         }
-        Err(Error::new(
-            ErrorKind::Internal,
-            "the columns of a batch did not settle",
+        Err(
+            Error::new(ErrorKind::Internal, "the columns of a batch did not settle")
+                .with_context("origin", &self.options.origin),
         )
-        .with_context("origin", &self.options.origin))
     }
 
     /// Goes on with this version, and takes the batch's rows again where its columns are others.
@@ -345,7 +348,8 @@ impl<R: RowReader> Batch<R> {
             // Pieces of rows that didn't fit have been counted: everything is counted again, each row once.
             self.reader.forget_observed(&mut self.columns);
             for row in &self.rows {
-                self.reader.observe(&self.buffer[row.clone()], &mut self.columns);
+                self.reader
+                    .observe(&self.buffer[row.clone()], &mut self.columns);
             }
         }
         self.page.fields_dropped += self
@@ -364,9 +368,9 @@ impl<R: RowReader> Batch<R> {
                 ColumnSource::Template(_) | ColumnSource::Variable(_) => {
                     self.constant(buffer, &column.name, len)
                 }
-                ColumnSource::Field(_) | ColumnSource::Row => {
-                    buffer.finish().map_err(|cause| error::not_a_batch(&self.options.origin, cause))
-                }
+                ColumnSource::Field(_) | ColumnSource::Row => buffer
+                    .finish()
+                    .map_err(|cause| error::not_a_batch(&self.options.origin, cause)),
             })
             .collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(len));

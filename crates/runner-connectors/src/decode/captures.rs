@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use runner_plan::model::{RowPath, RowPathStep};
 use serde_json::Value;
 
+use super::json::{Path, Stop, paths};
+use super::keys::TypeSet;
 use super::number;
-use super::text::shortened;
 
 /// Levels of the envelope whose scalars are kept without being asked for.
 const KEPT_LEVELS: usize = 4;
@@ -74,7 +75,8 @@ impl Place {
 
     /// Only keys lead here, and few of them.
     fn is_shallow(&self) -> bool {
-        self.parts.len() <= KEPT_LEVELS && self.parts.iter().all(|part| matches!(part, Part::Key(_)))
+        self.parts.len() <= KEPT_LEVELS
+            && self.parts.iter().all(|part| matches!(part, Part::Key(_)))
     }
 
     fn dotted(&self) -> String {
@@ -150,13 +152,36 @@ impl Captures {
         }
     }
 
-    /// What the envelope says of an error, for a message.
-    pub(crate) fn message(&self) -> Option<String> {
-        ["error", "message", "error.message", "detail", "errors"]
-            .iter()
-            .find_map(|key| self.envelope.get(*key))
-            .and_then(Value::as_str)
-            .map(|message| shortened(message.as_bytes(), 200))
+    /// Takes what is wanted, and what is kept, of a document that is at hand.
+    pub(crate) fn take_all(&mut self, text: &[u8], max_depth: usize) -> Result<(), Stop> {
+        for (steps, taken) in self.wanted.iter().zip(&mut self.taken) {
+            let found = Path::Steps(steps.clone()).find(text, max_depth)?;
+            if let Some(value) = found
+                .bytes()
+                .filter(|value| value.len() as u64 <= Self::LIMIT)
+            {
+                *taken = value_of(value);
+            }
+        }
+        self.keep(text, &mut Place::default(), max_depth)
+    }
+
+    fn keep(&mut self, text: &[u8], place: &mut Place, max_depth: usize) -> Result<(), Stop> {
+        if !self.wants_below(place, true) {
+            return Ok(());
+        }
+        place.open();
+        for field in paths::fields(text, max_depth)? {
+            place.enter_key(String::from_utf8_lossy(&field.name).into_owned());
+            let value = &text[field.value];
+            match field.seen {
+                TypeSet::OBJECT => self.keep(value, place, max_depth)?,
+                TypeSet::ARRAY => {}
+                _ => self.take(place, value),
+            }
+        }
+        place.close();
+        Ok(())
     }
 
     pub(crate) fn finish(self) -> (Vec<Option<Value>>, BTreeMap<String, Value>) {

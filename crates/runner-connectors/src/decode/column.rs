@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array,
-    Int64Array, ListArray, StringArray, StructArray, Time64MicrosecondArray,
-    TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
+    ListArray, StringArray, StructArray, Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Fields};
@@ -136,7 +135,11 @@ impl ColumnBuffer {
             };
         Self {
             column_type: column_type.clone(),
-            binding: if is_unclosed { Binding::Unclosed } else { inner },
+            binding: if is_unclosed {
+                Binding::Unclosed
+            } else {
+                inner
+            },
             seen: Kinds::NONE,
             values,
             validity: Validity::default(),
@@ -386,9 +389,9 @@ impl ColumnBuffer {
                 Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
             }
             Values::Date(values) => Arc::new(Date32Array::new(values.into(), nulls)),
-            Values::Timestamp(values) => Arc::new(
-                TimestampMicrosecondArray::new(values.into(), nulls).with_timezone("UTC"),
-            ),
+            Values::Timestamp(values) => {
+                Arc::new(TimestampMicrosecondArray::new(values.into(), nulls).with_timezone("UTC"))
+            }
             Values::Time(values) => Arc::new(Time64MicrosecondArray::new(values.into(), nulls)),
             Values::List { offsets, item } => {
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
@@ -407,11 +410,7 @@ impl ColumnBuffer {
     }
 }
 
-fn take_double(
-    number: &Lexeme<'_>,
-    binding: Binding,
-    seen: &mut Kinds,
-) -> Result<f64, Misfit> {
+fn take_double(number: &Lexeme<'_>, binding: Binding, seen: &mut Kinds) -> Result<f64, Misfit> {
     if binding == Binding::Firm {
         return number.exact_double().ok_or(Misfit);
     }
@@ -535,4 +534,3 @@ impl Validity {
             .then(|| NullBuffer::from(BooleanBuffer::from(valid)))
     }
 }
-

@@ -13,10 +13,7 @@ pub(crate) fn trimmed(text: &[u8]) -> &[u8] {
 }
 
 /// A number as people and exports write it: JSON's grammar, and beside it a leading `+`, leading zeros, `.5` and `5.`.
-pub(crate) fn with_number<T>(
-    text: &[u8],
-    convert: impl Fn(&Lexeme<'_>) -> Option<T>,
-) -> Option<T> {
+pub(crate) fn with_number<T>(text: &[u8], convert: impl Fn(&Lexeme<'_>) -> Option<T>) -> Option<T> {
     let text = trimmed(text);
     if let Some(number) = number::whole(text) {
         return convert(&number);
@@ -107,7 +104,12 @@ pub(crate) fn time_of_day(text: &[u8]) -> Option<i64> {
 /// In the hyphenated form with small letters.
 pub(crate) fn uuid(text: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(trimmed(text)).ok()?;
-    Some(uuid::Uuid::try_parse(text).ok()?.as_hyphenated().to_string())
+    Some(
+        uuid::Uuid::try_parse(text)
+            .ok()?
+            .as_hyphenated()
+            .to_string(),
+    )
 }
 
 pub(crate) fn binary(text: &[u8]) -> Option<Vec<u8>> {

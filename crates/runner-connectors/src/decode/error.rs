@@ -27,9 +27,14 @@ pub(crate) fn truncated(origin: &str, format: &str, offset: u64) -> Error {
 }
 
 pub(crate) fn empty(origin: &str) -> Error {
-    Error::new(ErrorKind::SourceData, "the response is empty where JSON was expected")
-        .with_context("origin", origin)
-        .with_help("if an empty response means that there are no rows, say so with `on_status: {200: empty}`")
+    Error::new(
+        ErrorKind::SourceData,
+        "the response is empty where JSON was expected",
+    )
+    .with_context("origin", origin)
+    .with_help(
+        "if an empty response means that there are no rows, say so with `on_status: {200: empty}`",
+    )
 }
 
 pub(crate) fn markup(origin: &str, near: &[u8]) -> Error {

@@ -111,7 +111,8 @@ fn widen(
     delivered: Option<&Trace>,
     seen: &Trace,
 ) -> Option<String> {
-    if matches!(column.binding, TypeBinding::Fixed | TypeBinding::Pinned) || column.trace.covers(seen)
+    if matches!(column.binding, TypeBinding::Fixed | TypeBinding::Pinned)
+        || column.trace.covers(seen)
     {
         return None;
     }
@@ -131,8 +132,8 @@ fn widen(
             return None;
         }
     }
-    let can_follow = delivered
-        .is_none_or(|delivered| delivered.can_become(&column.column_type, &column_type));
+    let can_follow =
+        delivered.is_none_or(|delivered| delivered.can_become(&column.column_type, &column_type));
     let reason = (!can_follow).then(|| {
         format!(
             "column `{}` was read as {} before rows came that need {column_type}, and what was read can't be written that way exactly",

@@ -6,9 +6,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use bytes::Bytes;
 use runner_core::Result;
 use runner_plan::arrow::arrow_schema;
-use runner_plan::model::{
-    ColumnField, ColumnSource, ColumnType, DataFormat, RowPath, RowPathStep,
-};
+use runner_plan::model::{ColumnField, ColumnSource, ColumnType, DataFormat, RowPath, RowPathStep};
 
 use super::{DecodeOptions, PageDecoder, PageSummary, Trace};
 use crate::rows::{InvalidRow, Rows};
@@ -66,7 +64,9 @@ impl Case {
 
     /// Adds a column with a type of the contract, from the field of the same name.
     pub(crate) fn fixed(mut self, name: &str, column_type: ColumnType) -> Self {
-        self.schema.columns.push(column(name, column_type, TypeBinding::Fixed));
+        self.schema
+            .columns
+            .push(column(name, column_type, TypeBinding::Fixed));
         self.schema.is_open = false;
         self
     }
@@ -102,7 +102,11 @@ impl Case {
         }
     }
 
-    fn read(&self, schema: &StreamSchema, pages: &[&[u8]]) -> Result<(Vec<Rows>, Vec<PageSummary>)> {
+    fn read(
+        &self,
+        schema: &StreamSchema,
+        pages: &[&[u8]],
+    ) -> Result<(Vec<Rows>, Vec<PageSummary>)> {
         let mut delivered = Vec::new();
         let mut summaries = Vec::new();
         for page in pages {
@@ -112,7 +116,11 @@ impl Case {
                 schema.clone(),
                 self.options.clone(),
             )?;
-            let size = if self.push == 0 { page.len().max(1) } else { self.push };
+            let size = if self.push == 0 {
+                page.len().max(1)
+            } else {
+                self.push
+            };
             for piece in page.chunks(size) {
                 decoder.push(Bytes::copy_from_slice(piece))?;
                 while let Some(rows) = decoder.next_rows()? {
@@ -175,8 +183,14 @@ fn collect(
     let mut raw = Vec::new();
     let mut invalid = Vec::new();
     for delivery in delivered {
-        let version = schema.version(delivery.schema_version).expect("a version of the schema");
-        assert_eq!(delivery.batch.schema(), version.decoded(), "batches have their version's columns");
+        let version = schema
+            .version(delivery.schema_version)
+            .expect("a version of the schema");
+        assert_eq!(
+            delivery.batch.schema(),
+            version.decoded(),
+            "batches have their version's columns"
+        );
         assert_eq!(delivery.batch.num_rows(), delivery.raw.len());
         assert_eq!(delivery.batch.num_rows(), delivery.numbers.len());
         let batch = widen_batch(&delivery.batch, &nullable(version.fields()), &columns)

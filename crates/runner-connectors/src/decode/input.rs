@@ -44,7 +44,12 @@ impl Input {
 
     /// Appends the next bytes to the buffer; the last are followed by `mark`, which ends what has no end of its own.
     /// False where there are none yet, or none any more.
-    pub(crate) fn refill(&mut self, buffer: &mut Vec<u8>, origin: &str, mark: &[u8]) -> Result<bool> {
+    pub(crate) fn refill(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        origin: &str,
+        mark: &[u8],
+    ) -> Result<bool> {
         if !self.has_begun && !self.begin(origin)? {
             return Ok(false);
         }

@@ -99,6 +99,15 @@ impl Seen {
             self.types.0 |= value.0;
         }
     }
+
+    /// Takes a count back; the type stays, since the same value comes again.
+    pub(crate) fn uncount(&mut self, value: TypeSet) {
+        if value == TypeSet::NULL {
+            self.nulls = self.nulls.saturating_sub(1);
+        } else {
+            self.present = self.present.saturating_sub(1);
+        }
+    }
 }
 
 impl Keys {
@@ -319,7 +328,10 @@ fn add(fields: &mut BTreeMap<String, ObservedField>, name: String, seen: Seen) {
     field.present += seen.present;
     field.nulls += seen.nulls;
     for name in seen.types.names() {
-        if let Err(at) = field.types.binary_search_by(|known| known.as_str().cmp(name)) {
+        if let Err(at) = field
+            .types
+            .binary_search_by(|known| known.as_str().cmp(name))
+        {
             field.types.insert(at, name.to_owned());
         }
     }

@@ -111,7 +111,9 @@ impl PageDecoder {
 
 /// Texts of a batch are addressed with 31 bits, and nesting is followed by recursion.
 fn check(options: &DecodeOptions) -> Result<()> {
-    let bytes = options.max_document_bytes.saturating_add(options.batch_bytes as u64);
+    let bytes = options
+        .max_document_bytes
+        .saturating_add(options.batch_bytes as u64);
     if options.batch_rows == 0 || bytes > i32::MAX as u64 || options.max_depth > 512 {
         return Err(Error::new(
             ErrorKind::Config,

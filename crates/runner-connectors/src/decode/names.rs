@@ -11,7 +11,9 @@ pub(crate) fn snake_case(field: &str) -> String {
             }
             continue;
         }
-        let before = index.checked_sub(1).and_then(|before| characters.get(before));
+        let before = index
+            .checked_sub(1)
+            .and_then(|before| characters.get(before));
         let after = characters.get(index + 1);
         // `userId` has two words, `HTTPServer` two, `ID` and `x2Y` … one boundary each where small meets capital.
         let begins_word = character.is_uppercase()

@@ -129,7 +129,9 @@ fn scan_exponent(bytes: &[u8], start: usize) -> Result<(i32, usize), NumberFault
     let first = end;
     let mut value = 0_i32;
     while let Some(byte) = bytes.get(end).filter(|byte| byte.is_ascii_digit()) {
-        value = value.saturating_mul(10).saturating_add(i32::from(byte - b'0'));
+        value = value
+            .saturating_mul(10)
+            .saturating_add(i32::from(byte - b'0'));
         end += 1;
     }
     if end == first {
@@ -167,7 +169,11 @@ impl Lexeme<'_> {
             return std::str::from_utf8(self.text).ok()?.parse().ok();
         }
         let magnitude = i64::try_from(self.mantissa).ok()?;
-        Some(if self.is_negative { -magnitude } else { magnitude })
+        Some(if self.is_negative {
+            -magnitude
+        } else {
+            magnitude
+        })
     }
 
     /// The value, if it is an integer of 64 bits, however it is written (`2.0`, `1e3`).
@@ -188,7 +194,11 @@ impl Lexeme<'_> {
             let mantissa = self.mantissa as f64;
             let power = usize::try_from(scale.unsigned_abs()).unwrap_or(usize::MAX);
             if let Some(power) = POWERS_OF_TEN.get(power) {
-                let value = if scale < 0 { mantissa / power } else { mantissa * power };
+                let value = if scale < 0 {
+                    mantissa / power
+                } else {
+                    mantissa * power
+                };
                 return Some(if self.is_negative { -value } else { value });
             }
         }
@@ -202,7 +212,10 @@ impl Lexeme<'_> {
         let value = self.double()?;
         let is_exact = self.significant <= 19 && self.mantissa <= MAX_EXACT_INTEGER;
         if self.is_integer() && !is_exact {
-            #[expect(clippy::cast_possible_truncation, reason = "compared with the text below")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "compared with the text below"
+            )]
             let back = value as i128;
             let text: i128 = std::str::from_utf8(self.text).ok()?.parse().ok()?;
             return (back == text).then_some(value);
@@ -217,7 +230,11 @@ impl Lexeme<'_> {
         }
         let mut unscaled = 0_i128;
         let mut zeros = 0_u32;
-        for byte in self.text.iter().take_while(|byte| !matches!(byte, b'e' | b'E')) {
+        for byte in self
+            .text
+            .iter()
+            .take_while(|byte| !matches!(byte, b'e' | b'E'))
+        {
             match byte {
                 b'0' => zeros += 1,
                 b'1'..=b'9' => {
@@ -233,8 +250,11 @@ impl Lexeme<'_> {
             + i64::from(scale);
         let power = u32::try_from(power).ok()?;
         let unscaled = shift(unscaled, power)?;
-        (unscaled < 10_i128.pow(MAX_DECIMAL_DIGITS))
-            .then_some(if self.is_negative { -unscaled } else { unscaled })
+        (unscaled < 10_i128.pow(MAX_DECIMAL_DIGITS)).then_some(if self.is_negative {
+            -unscaled
+        } else {
+            unscaled
+        })
     }
 
     /// Whether what `number` stores can be written as the same text again.

@@ -6,7 +6,13 @@ pub(crate) fn shortened(text: &[u8], characters: usize) -> String {
     let mut short: String = text
         .chars()
         .take(characters)
-        .map(|character| if character.is_control() { ' ' } else { character })
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
         .collect();
     if text.chars().nth(characters).is_some() {
         short.push('…');

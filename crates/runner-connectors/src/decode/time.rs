@@ -95,12 +95,19 @@ fn leading_time(text: &[u8]) -> Option<(i64, &[u8])> {
         second = two(&[*tens, *units])?;
         rest = after;
         if let [b'.' | b',', digits @ ..] = rest {
-            let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let count = digits
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
             if count == 0 {
                 return None;
             }
             micros = (0..6).fold(0, |value, index| {
-                let digit = if index < count { digits[index] - b'0' } else { 0 };
+                let digit = if index < count {
+                    digits[index] - b'0'
+                } else {
+                    0
+                };
                 value * 10 + i64::from(digit)
             });
             rest = &digits[count..];
@@ -180,23 +187,44 @@ mod tests {
             ("2024-02-29T12:30", "2024-02-29T12:30:00Z"),
             ("2024-02-29", "2024-02-29T00:00:00Z"),
             ("2024-02-29T12:30:45.5+02:00", "2024-02-29T10:30:45.500Z"),
-            ("2024-02-29T00:30:45.123456789-0130", "2024-02-29T02:00:45.123456Z"),
+            (
+                "2024-02-29T00:30:45.123456789-0130",
+                "2024-02-29T02:00:45.123456Z",
+            ),
             ("2024-02-29T12:30:45 +02", "2024-02-29T10:30:45Z"),
             ("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z"),
             ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"),
         ] {
             let micros = timestamp(text.as_bytes());
-            assert_eq!(micros.map(timestamp_text).as_deref(), Some(wanted), "{text}");
+            assert_eq!(
+                micros.map(timestamp_text).as_deref(),
+                Some(wanted),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_instant_is_refused() {
         for text in [
-            "", "2024", "2024-02-30", "2023-02-29T00:00:00Z", "2024-13-01", "2024-00-10", "2024-01-00",
-            "2024-01-01T24:00:00Z", "2024-01-01T23:60:00Z", "2024-01-01T23:59:60Z", "2024-01-01X00:00:00Z",
-            "2024-01-01T00:00:00+24:00", "2024-01-01T00:00:00.Z", "2024-01-01T00:00:00Zulu", "24-01-01", "2024/01/01",
-            "２０２４-01-01", "2024-01-01T1:00:00Z",
+            "",
+            "2024",
+            "2024-02-30",
+            "2023-02-29T00:00:00Z",
+            "2024-13-01",
+            "2024-00-10",
+            "2024-01-00",
+            "2024-01-01T24:00:00Z",
+            "2024-01-01T23:60:00Z",
+            "2024-01-01T23:59:60Z",
+            "2024-01-01X00:00:00Z",
+            "2024-01-01T00:00:00+24:00",
+            "2024-01-01T00:00:00.Z",
+            "2024-01-01T00:00:00Zulu",
+            "24-01-01",
+            "2024/01/01",
+            "２０２４-01-01",
+            "2024-01-01T1:00:00Z",
         ] {
             assert_eq!(timestamp(text.as_bytes()), None, "{text}");
         }
@@ -217,7 +245,11 @@ mod tests {
             ("1.7e9", "2023-11-14T22:13:20Z"),
         ] {
             let micros = number::whole(text.as_bytes()).and_then(|number| epoch(&number));
-            assert_eq!(micros.map(timestamp_text).as_deref(), Some(wanted), "{text}");
+            assert_eq!(
+                micros.map(timestamp_text).as_deref(),
+                Some(wanted),
+                "{text}"
+            );
         }
     }
 

@@ -4,6 +4,7 @@
 //! is larger than what may be held is delivered as it is decoded; when it fails on the way, its rows are compared with those that were
 //! delivered, and the rest follows. Where they differ the chain starts over.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -519,10 +520,10 @@ fn fingerprint(rows: &Rows, end: u64) -> u64 {
     let invalid = rows
         .invalid
         .iter()
-        .map(|row| (row.number, row.raw.as_bytes()));
+        .map(|row| (row.number, Cow::Borrowed(row.raw.as_bytes())));
     valid
         .chain(invalid)
         .filter(|(number, _)| *number < end)
-        .map(|(number, raw)| xxh3_64_with_seed(raw, number))
+        .map(|(number, raw)| xxh3_64_with_seed(&raw, number))
         .fold(0, u64::wrapping_add)
 }

@@ -1,10 +1,10 @@
 //! Rows without secrets: an API that echoes a key must not get it into a table or the quarantine.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::DataType;
-use bytes::BytesMut;
 
 use super::Scrubber;
 use crate::rows::{RawRows, Rows};
@@ -26,8 +26,8 @@ impl Scrubber {
                 }
             }
         }
-        let is_clean =
-            (0..rows.raw.len()).all(|row| rows.raw.get(row).is_none_or(|bytes| !self.finds(bytes)));
+        let is_clean = (0..rows.raw.len())
+            .all(|row| rows.raw.get(row).is_none_or(|bytes| !self.finds(&bytes)));
         if is_clean {
             return rows;
         }
@@ -37,19 +37,14 @@ impl Scrubber {
     }
 
     fn hide_raw(&self, raw: &RawRows) -> RawRows {
-        let mut buffer = BytesMut::new();
-        let mut ranges = Vec::with_capacity(raw.len());
-        for row in 0..raw.len() {
-            let start = buffer.len();
-            let bytes = raw.get(row).unwrap_or_default();
-            if self.finds(bytes) {
-                buffer.extend_from_slice(self.hide(&String::from_utf8_lossy(bytes)).as_bytes());
+        raw.rewritten(|bytes| {
+            if self.finds(&bytes) {
+                let hidden = self.hide(&String::from_utf8_lossy(&bytes)).into_owned();
+                Cow::Owned(hidden.into_bytes())
             } else {
-                buffer.extend_from_slice(bytes);
+                bytes
             }
-            ranges.push(start..buffer.len());
-        }
-        RawRows::new(buffer.freeze(), ranges)
+        })
     }
 
     fn hide_batch(&self, batch: &RecordBatch) -> RecordBatch {

@@ -76,13 +76,20 @@ pub fn widen_batch(
             let given = from.iter().find(|given| given.name == column.name);
             match given.zip(batch.column_by_name(&column.name)) {
                 Some((given, array)) => widen(array, given, column),
-                None => Ok(new_null_array(&arrow_type(&column.column_type), batch.num_rows())),
+                None => Ok(new_null_array(
+                    &arrow_type(&column.column_type),
+                    batch.num_rows(),
+                )),
             }
         })
         .collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(arrow_schema(to), arrays, &options).map_err(|error| {
-        Error::new(ErrorKind::Internal, "rows can't be brought to wider columns").with_source(error)
+        Error::new(
+            ErrorKind::Internal,
+            "rows can't be brought to wider columns",
+        )
+        .with_source(error)
     })
 }
 

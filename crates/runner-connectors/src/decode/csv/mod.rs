@@ -34,7 +34,9 @@ impl CsvForm {
                 .ok()
                 .filter(|byte| byte.is_ascii() && !matches!(byte, b'\n' | b'\r'))
                 .ok_or_else(|| {
-                    let message = format!("`{character}` can't be the {what} of CSV: only ASCII characters can");
+                    let message = format!(
+                        "`{character}` can't be the {what} of CSV: only ASCII characters can"
+                    );
                     Error::new(ErrorKind::Spec, message)
                 })
         };
@@ -44,7 +46,11 @@ impl CsvForm {
                 delimiter: byte(text.delimiter, "delimiter")?,
                 quote: byte(text.quote, "quote")?,
             },
-            nulls: text.nulls.iter().map(|null| null.as_bytes().to_vec()).collect(),
+            nulls: text
+                .nulls
+                .iter()
+                .map(|null| null.as_bytes().to_vec())
+                .collect(),
         })
     }
 

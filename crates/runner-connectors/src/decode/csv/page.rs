@@ -70,7 +70,9 @@ impl CsvPage {
                 let at = self.at;
                 let dialect = self.batch.reader.form().dialect;
                 let taken = self.batch.take(at, |bytes| {
-                    RecordScanner::new(dialect, at).scan(bytes).ok_or(Stop::Incomplete)
+                    RecordScanner::new(dialect, at)
+                        .scan(bytes)
+                        .ok_or(Stop::Incomplete)
                 });
                 match taken {
                     Ok(end) => self.at = end,
@@ -101,7 +103,12 @@ impl CsvPage {
         let start = self.at;
         if !self.is_named {
             self.is_named = true;
-            let fields = self.batch.reader.form().dialect.fields(&self.batch.buffer[start..end]);
+            let fields = self
+                .batch
+                .reader
+                .form()
+                .dialect
+                .fields(&self.batch.buffer[start..end]);
             if self.batch.options.text.has_header {
                 let names = fields
                     .into_iter()
@@ -110,8 +117,8 @@ impl CsvPage {
             }
             self.batch.name(fields.iter().map(|_| String::new()))?;
         }
-        let is_text = !self.input.is_suspect
-            || std::str::from_utf8(&self.batch.buffer[start..end]).is_ok();
+        let is_text =
+            !self.input.is_suspect || std::str::from_utf8(&self.batch.buffer[start..end]).is_ok();
         if is_text {
             self.batch.take_row(start..end);
         } else {
@@ -159,7 +166,8 @@ impl FormatDecoder for CsvPage {
             let limit = self.batch.options.max_document_bytes;
             if record as u64 > limit {
                 let error = error::too_large(&self.batch.options.origin, "a record", limit);
-                return Err(error.with_help("a quote that is never closed makes the rest of a file one field"));
+                return Err(error
+                    .with_help("a quote that is never closed makes the rest of a file one field"));
             }
             let origin = Arc::clone(&self.batch.options.origin);
             if !self.input.refill(&mut self.batch.buffer, &origin, b"\n")? {
@@ -178,6 +186,7 @@ impl FormatDecoder for CsvPage {
 
     fn finish(self: Box<Self>) -> Result<PageSummary> {
         Ok(PageSummary {
+            rows_found: true,
             captured: vec![None; self.batch.options.captures.len()],
             ..self.batch.summary()
         })

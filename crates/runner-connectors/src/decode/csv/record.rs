@@ -246,7 +246,9 @@ mod tests {
                 at += 1;
                 continue;
             }
-            let end = RecordScanner::new(DIALECT, at).scan(&marked).expect("the mark ends it");
+            let end = RecordScanner::new(DIALECT, at)
+                .scan(&marked)
+                .expect("the mark ends it");
             let fields = DIALECT.fields(&marked[at..end]);
             records.push(fields.into_iter().map(|(text, _)| text).collect());
             at = end;
@@ -274,7 +276,11 @@ mod tests {
             "\"\"\n\"\",\"\"\n",
             "\u{1}\u{e},\tb\n",
         ] {
-            assert_eq!(records(text.as_bytes()), by_csv_crate(text.as_bytes()), "{text:?}");
+            assert_eq!(
+                records(text.as_bytes()),
+                by_csv_crate(text.as_bytes()),
+                "{text:?}"
+            );
         }
     }
 

@@ -61,7 +61,11 @@ impl CsvRows {
     }
 
     /// The header is known: columns find their fields by it.
-    pub(crate) fn name(&mut self, fields: impl Iterator<Item = String>, version: &SchemaVersion) -> Result<()> {
+    pub(crate) fn name(
+        &mut self,
+        fields: impl Iterator<Item = String>,
+        version: &SchemaVersion,
+    ) -> Result<()> {
         Arc::make_mut(&mut self.form).name(fields);
         self.bind(version)
     }
@@ -236,7 +240,11 @@ impl RowReader for CsvRows {
 
     fn explain(&mut self, row: &[u8], version: &SchemaVersion) -> Vec<Reason> {
         if std::str::from_utf8(row).is_err() {
-            return vec![reason("invalid_text", None, "the row is not UTF-8".to_owned())];
+            return vec![reason(
+                "invalid_text",
+                None,
+                "the row is not UTF-8".to_owned(),
+            )];
         }
         let fields = self.form.dialect.fields(row);
         if fields.len() != self.targets.len() {
@@ -256,12 +264,16 @@ impl RowReader for CsvRows {
             if self.form.is_null(text, *is_quoted) {
                 continue;
             }
-            let mut buffer =
-                ColumnBuffer::new(&column.column_type, column.binding, &column.trace);
+            let mut buffer = ColumnBuffer::new(&column.column_type, column.binding, &column.trace);
             let mut behind = text.clone();
             behind.push(b'\n');
             if cells::take(text, &behind, &mut buffer, self.max_depth).is_err() {
-                reasons.push(not_taken(column, "", &shortened(text, 100), &column.column_type));
+                reasons.push(not_taken(
+                    column,
+                    "",
+                    &shortened(text, 100),
+                    &column.column_type,
+                ));
             }
         }
         if reasons.is_empty() {
@@ -281,6 +293,26 @@ impl RowReader for CsvRows {
                     counts.present += 1;
                 }
             }
+        }
+    }
+
+    fn unobserve(&mut self, bytes: &[u8], at: usize, _columns: &mut [ColumnBuffer]) {
+        let dialect = self.form.dialect;
+        let mut start = at;
+        for counts in &mut self.seen {
+            let Ok(field) = dialect.field(bytes, start) else {
+                return;
+            };
+            let text = &bytes[field.text.clone()];
+            if self.form.is_null(text, field.is_quoted) {
+                counts.nulls = counts.nulls.saturating_sub(1);
+            } else {
+                counts.present = counts.present.saturating_sub(1);
+            }
+            if bytes[field.end] != dialect.delimiter {
+                return;
+            }
+            start = field.end + 1;
         }
     }
 
@@ -334,7 +366,10 @@ fn add_types(field: &mut ObservedField, kinds: Kinds) {
     } else {
         "string"
     };
-    if let Err(at) = field.types.binary_search_by(|known| known.as_str().cmp(name)) {
+    if let Err(at) = field
+        .types
+        .binary_search_by(|known| known.as_str().cmp(name))
+    {
         field.types.insert(at, name.to_owned());
     }
 }

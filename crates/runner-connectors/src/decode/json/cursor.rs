@@ -167,35 +167,69 @@ impl<'a> Cursor<'a> {
         Err(Stop::Misfit)
     }
 
-    /// Passes over an object or list: brackets have to match, and what is in them has to be tokens.
+    /// Passes over an object or list.
     fn skip_nested(&mut self) -> Result<(), Stop> {
-        // One bit a level: whether it is an object.
+        // Whether each level is an object.
         let mut objects = Vec::with_capacity(16);
         loop {
+            // A value begins here.
             match self.peek()? {
                 byte @ (b'{' | b'[') => {
                     if objects.len() >= self.max_depth {
                         return Err(self.syntax("too many levels of nesting"));
                     }
-                    objects.push(byte == b'{');
                     self.at += 1;
-                }
-                byte @ (b'}' | b']') => {
-                    if objects.pop() != Some(byte == b'}') {
-                        return Err(self.syntax("a bracket that closes nothing"));
+                    let is_object = byte == b'{';
+                    objects.push(is_object);
+                    let next = self.peek()?;
+                    if next != closing(is_object) {
+                        if is_object {
+                            self.skip_key()?;
+                        }
+                        continue;
                     }
-                    self.at += 1;
-                    if objects.is_empty() {
-                        return Ok(());
-                    }
                 }
-                b',' | b':' => self.at += 1,
                 _ => {
                     self.skip()?;
                 }
             }
+            // It has ended, or was the end of an empty one.
+            loop {
+                let Some(is_object) = objects.last().copied() else {
+                    return Ok(());
+                };
+                let next = self.peek()?;
+                self.at += 1;
+                if next == closing(is_object) {
+                    objects.pop();
+                } else if next == b',' {
+                    if is_object {
+                        self.skip_key()?;
+                    }
+                    break;
+                } else {
+                    self.at -= 1;
+                    return Err(self.syntax(if is_object {
+                        "`,` or `}` was expected"
+                    } else {
+                        "`,` or `]` was expected"
+                    }));
+                }
+            }
         }
     }
+
+    fn skip_key(&mut self) -> Result<(), Stop> {
+        if self.peek()? != b'"' {
+            return Err(self.syntax("a key was expected"));
+        }
+        self.string()?;
+        self.expect(b':', "`:` was expected after a key")
+    }
+}
+
+fn closing(is_object: bool) -> u8 {
+    if is_object { b'}' } else { b']' }
 }
 
 /// The first byte from `at` on that ends or escapes a string, or is not allowed in one.

@@ -16,7 +16,7 @@ use super::paths::{self, Located};
 use super::rows::JsonRows;
 use crate::decode::FormatDecoder;
 use crate::decode::batch::Batch;
-use crate::decode::captures::{Captures, Place};
+use crate::decode::captures::Captures;
 use crate::decode::error;
 use crate::decode::input::Input;
 use crate::decode::options::DecodeOptions;
@@ -35,12 +35,18 @@ pub(crate) struct JsonDocument {
     captured: Vec<Option<Value>>,
     envelope: Captures,
     text: Vec<u8>,
+    /// What is there where no row is.
+    instead: Option<String>,
     /// Rows of the text that have not been taken yet, the next last.
     left: Option<Vec<Range<usize>>>,
 }
 
 impl JsonDocument {
-    pub(crate) fn new(path: &RowPath, schema: StreamSchema, options: DecodeOptions) -> Result<Self> {
+    pub(crate) fn new(
+        path: &RowPath,
+        schema: StreamSchema,
+        options: DecodeOptions,
+    ) -> Result<Self> {
         let text = match path {
             RowPath::Steps(steps) => path_text(steps),
             RowPath::Query(query) => query.clone(),
@@ -57,6 +63,7 @@ impl JsonDocument {
             captured: Vec::new(),
             envelope: Captures::new(&[]),
             text: Vec::new(),
+            instead: None,
             left: None,
         })
     }
@@ -70,7 +77,8 @@ impl JsonDocument {
             return Err(error::markup(&origin, self.text.trim_ascii()));
         }
         if self.input.is_suspect {
-            let valid = std::str::from_utf8(&self.text).map_or_else(|error| error.valid_up_to(), str::len);
+            let valid =
+                std::str::from_utf8(&self.text).map_or_else(|error| error.valid_up_to(), str::len);
             return Err(error::not_utf8(&origin, valid as u64));
         }
         let document: Value = serde_json::from_slice(&self.text).map_err(|cause| {
@@ -91,7 +99,6 @@ impl JsonDocument {
             .iter()
             .map(|path| path.query(&document).first().cloned())
             .collect();
-        keep_scalars(&document, &mut Place::default(), &mut self.envelope);
         let mut found = Vec::new();
         for node in self.rows.query_located(&document).iter() {
             found.push(paths::steps_to(node.location()));
@@ -105,11 +112,18 @@ impl JsonDocument {
                 Value::Array(items) => format!("$ is a list of {} items", items.len()),
                 _ => "$ is a plain value".to_owned(),
             };
-            return Err(error::missing_path(&origin, &self.path, &there));
+            self.instead = Some(there);
         }
         drop(document);
-        self.ranges(&found)
-            .map_err(|_| Error::new(ErrorKind::Internal, "a row was not found where its path leads"))
+        let max_depth = self.batch.options.max_depth;
+        // The document has been parsed: nothing can stop this.
+        let _ = self.envelope.take_all(&self.text, max_depth);
+        self.ranges(&found).map_err(|_| {
+            Error::new(
+                ErrorKind::Internal,
+                "a row was not found where its path leads",
+            )
+        })
     }
 
     /// Where in the text the rows are.
@@ -123,7 +137,11 @@ impl JsonDocument {
             // A list at the path holds the rows, unless the path has gone into lists itself.
             if value.first() == Some(&b'[') && !self.path.ends_with(']') {
                 let items = paths::items(value, max_depth)?;
-                rows.extend(items.into_iter().map(|item| range.start + item.start..range.start + item.end));
+                rows.extend(
+                    items
+                        .into_iter()
+                        .map(|item| range.start + item.start..range.start + item.end),
+                );
             } else if value != b"null" {
                 rows.push(range);
             }
@@ -141,24 +159,6 @@ fn parse(path: &RowPath) -> Result<JsonPath> {
     JsonPath::parse(&text).map_err(|cause| {
         Error::new(ErrorKind::Spec, format!("`{text}` is no JSONPath")).with_source(cause)
     })
-}
-
-fn keep_scalars(value: &Value, place: &mut Place, envelope: &mut Captures) {
-    match value {
-        Value::Object(fields) => {
-            if !envelope.wants_below(place, true) {
-                return;
-            }
-            place.open();
-            for (key, value) in fields {
-                place.enter_key(key.clone());
-                keep_scalars(value, place, envelope);
-            }
-            place.close();
-        }
-        Value::Array(_) => {}
-        scalar => envelope.take(place, scalar.to_string().as_bytes()),
-    }
 }
 
 impl FormatDecoder for JsonDocument {
@@ -202,7 +202,10 @@ impl FormatDecoder for JsonDocument {
                 cursor.skip().map(|_| cursor.at)
             });
             if taken != Ok(end) {
-                return Err(Error::new(ErrorKind::Internal, "a row of a document is no JSON"));
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "a row of a document is no JSON",
+                ));
             }
             self.batch.settle_early()?;
         }
@@ -214,6 +217,8 @@ impl FormatDecoder for JsonDocument {
     fn finish(self: Box<Self>) -> Result<PageSummary> {
         let (_, envelope) = self.envelope.finish();
         Ok(PageSummary {
+            rows_found: self.instead.is_none(),
+            instead: self.instead,
             captured: self.captured,
             envelope,
             ..self.batch.summary()

@@ -211,7 +211,10 @@ impl JsonPage {
     fn value(&mut self, first: u8) -> Result<(), Fault> {
         if self.frames.is_empty() && first == b'<' {
             let near = &self.batch.buffer[self.at..];
-            return Err(Fault::Error(error::markup(&self.batch.options.origin, near)));
+            return Err(Fault::Error(error::markup(
+                &self.batch.options.origin,
+                near,
+            )));
         }
         if self.frames.last().is_some_and(|frame| frame.holds_rows) {
             return self.row();
@@ -221,7 +224,9 @@ impl JsonPage {
             return self.rows(first);
         }
         let is_container = matches!(first, b'{' | b'[');
-        if is_container && (matched.is_some() || self.captures.wants_below(&self.place, first == b'{')) {
+        if is_container
+            && (matched.is_some() || self.captures.wants_below(&self.place, first == b'{'))
+        {
             if !self.captures.wants(&self.place) {
                 self.open(first == b'{', matched, false);
                 return Ok(());
@@ -251,6 +256,11 @@ impl JsonPage {
             // No list at all is how many APIs write an empty one.
             b'n' => {
                 self.begin_passing(Purpose::Skip);
+                Ok(())
+            }
+            // The document is the row: what is wanted of it is looked for when it is there.
+            _ if self.frames.is_empty() => {
+                self.begin_passing(Purpose::Row);
                 Ok(())
             }
             _ => self.row(),
@@ -309,10 +319,19 @@ impl JsonPage {
         let (start, purpose) = (passing.start, passing.purpose);
         self.passing = None;
         match purpose {
-            Purpose::Row => self.whole_row(start, end)?,
+            Purpose::Row => {
+                self.whole_row(start, end)?;
+                if self.frames.is_empty() {
+                    // One byte more: it ends what has no end of its own, a number.
+                    let more = self.batch.buffer.len().min(end + 1);
+                    let text = &self.batch.buffer[start..more];
+                    self.captures.take_all(text, self.batch.options.max_depth)?;
+                }
+            }
             Purpose::Capture => {
                 let text = &self.batch.buffer[start..end];
-                let mut cursor = Cursor::new(&self.batch.buffer, start, self.batch.options.max_depth);
+                let mut cursor =
+                    Cursor::new(&self.batch.buffer, start, self.batch.options.max_depth);
                 cursor.skip()?;
                 self.captures.take(&self.place, text);
             }
@@ -395,11 +414,18 @@ impl JsonPage {
         if !self.has_found {
             let there = if !frame.is_object {
                 let count = if is_empty_list { 0 } else { frame.index + 1 };
-                format!("{} is a list of {count} items", path_text(&self.steps[..depth]))
+                format!(
+                    "{} is a list of {count} items",
+                    path_text(&self.steps[..depth])
+                )
             } else if frame.keys.is_empty() {
                 format!("{} is an empty object", path_text(&self.steps[..depth]))
             } else {
-                format!("{} has the keys `{}`", path_text(&self.steps[..depth]), frame.keys.join("`, `"))
+                format!(
+                    "{} has the keys `{}`",
+                    path_text(&self.steps[..depth]),
+                    frame.keys.join("`, `")
+                )
             };
             self.missed_at(depth, there);
         }
@@ -414,11 +440,18 @@ impl JsonPage {
             b't' | b'f' => "a boolean",
             _ => "a number",
         };
-        self.missed_at(depth, format!("{} is {what}", path_text(&self.steps[..depth])));
+        self.missed_at(
+            depth,
+            format!("{} is {what}", path_text(&self.steps[..depth])),
+        );
     }
 
     fn missed_at(&mut self, depth: usize, there: String) {
-        if self.missed.as_ref().is_none_or(|missed| depth > missed.depth) {
+        if self
+            .missed
+            .as_ref()
+            .is_none_or(|missed| depth > missed.depth)
+        {
             self.missed = Some(Missed { depth, there });
         }
     }
@@ -482,23 +515,12 @@ impl JsonPage {
     fn trailing(&self, byte: u8) -> Error {
         let error = self.malformed(self.at, "something follows the end of the document");
         if matches!(byte, b'{' | b'[') {
-            error.with_help("documents one after another are JSON lines: say so with `config.format: jsonl`")
+            error.with_help(
+                "documents one after another are JSON lines: say so with `config.format: jsonl`",
+            )
         } else {
             error
         }
-    }
-
-    fn missing(&self) -> Error {
-        let there = match &self.missed {
-            Some(missed) => missed.there.clone(),
-            None => "the document ends before it".to_owned(),
-        };
-        let message = self.captures.message();
-        let there = match message {
-            Some(message) => format!("{there}, and says `{message}`"),
-            None => there,
-        };
-        error::missing_path(&self.batch.options.origin, &path_text(&self.steps), &there)
     }
 }
 
@@ -528,7 +550,6 @@ impl FormatDecoder for JsonPage {
         loop {
             match self.advance()? {
                 Step::Full => return self.emit(),
-                Step::Done if !self.has_found => return Err(self.missing()),
                 Step::Done => return self.emit(),
                 Step::NeedsBytes => {}
             }
@@ -562,6 +583,11 @@ impl FormatDecoder for JsonPage {
     fn finish(self: Box<Self>) -> Result<PageSummary> {
         let (captured, envelope) = self.captures.finish();
         Ok(PageSummary {
+            rows_found: self.has_found,
+            instead: self
+                .missed
+                .map(|missed| missed.there)
+                .filter(|_| !self.has_found),
             captured,
             envelope,
             ..self.batch.summary()
@@ -573,12 +599,19 @@ impl FormatDecoder for JsonPage {
 pub(crate) fn needs_whole(rows: &[RowPathStep], captures: &[RowPath]) -> bool {
     captures.iter().any(|path| match path {
         RowPath::Query(_) => true,
+        // A document that is a row is at hand as a whole anyway.
+        RowPath::Steps(steps) if rows.is_empty() => {
+            !matches!(steps.first(), Some(RowPathStep::Name(_)))
+        }
         // One that lies within the rows, or around them.
-        RowPath::Steps(steps) => steps.iter().zip(rows).all(|(wanted, row)| match (wanted, row) {
-            (wanted, row) if wanted == row => true,
-            (RowPathStep::Each, _) | (_, RowPathStep::Each) => true,
-            _ => false,
-        }),
+        RowPath::Steps(steps) => steps
+            .iter()
+            .zip(rows)
+            .all(|(wanted, row)| match (wanted, row) {
+                (wanted, row) if wanted == row => true,
+                (RowPathStep::Each, _) | (_, RowPathStep::Each) => true,
+                _ => false,
+            }),
     })
 }
 
@@ -588,7 +621,9 @@ pub(crate) fn path_text(steps: &[RowPathStep]) -> String {
     for step in steps {
         match step {
             RowPathStep::Name(name)
-                if name.chars().all(|character| character.is_alphanumeric() || character == '_') =>
+                if name
+                    .chars()
+                    .all(|character| character.is_alphanumeric() || character == '_') =>
             {
                 text.push('.');
                 text.push_str(name);

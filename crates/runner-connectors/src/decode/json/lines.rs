@@ -98,7 +98,11 @@ impl FormatDecoder for JsonLines {
             }
             let limit = self.batch.options.max_document_bytes;
             if line as u64 > limit {
-                return Err(error::too_large(&self.batch.options.origin, "a line", limit));
+                return Err(error::too_large(
+                    &self.batch.options.origin,
+                    "a line",
+                    limit,
+                ));
             }
             let origin = std::sync::Arc::clone(&self.batch.options.origin);
             if !self.input.refill(&mut self.batch.buffer, &origin, b"\n")? {
@@ -113,6 +117,7 @@ impl FormatDecoder for JsonLines {
 
     fn finish(self: Box<Self>) -> Result<PageSummary> {
         Ok(PageSummary {
+            rows_found: true,
             captured: vec![None; self.batch.options.captures.len()],
             ..self.batch.summary()
         })

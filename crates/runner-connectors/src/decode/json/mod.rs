@@ -4,7 +4,7 @@ mod cursor;
 mod document;
 mod envelope;
 mod lines;
-mod paths;
+pub(crate) mod paths;
 mod rows;
 mod scanner;
 mod value;

@@ -289,12 +289,19 @@ mod tests {
 
     #[test]
     fn paths_find_pieces_of_a_row() {
-        let row = br#"{"a": {"b": [1, 2.50, {"c": "x"}]}, "\u0064": null, "e": {"x": 1, "y": [2]}}"#;
+        let row =
+            br#"{"a": {"b": [1, 2.50, {"c": "x"}]}, "\u0064": null, "e": {"x": 1, "y": [2]}}"#;
         let name = |name: &str| RowPathStep::Name(name.to_owned());
         for (steps, wanted) in [
-            (vec![name("a"), name("b"), RowPathStep::Index(1)], Some("2.50")),
+            (
+                vec![name("a"), name("b"), RowPathStep::Index(1)],
+                Some("2.50"),
+            ),
             (vec![name("a"), name("b"), RowPathStep::Index(9)], None),
-            (vec![name("a"), name("b"), RowPathStep::Each, name("c")], Some(r#"["x"]"#)),
+            (
+                vec![name("a"), name("b"), RowPathStep::Each, name("c")],
+                Some(r#"["x"]"#),
+            ),
             (vec![name("d")], Some("null")),
             (vec![name("e"), RowPathStep::Each], Some("[1,[2]]")),
             (vec![name("nothing"), name("b")], None),
@@ -302,7 +309,9 @@ mod tests {
         ] {
             let path = Path::Steps(steps);
             let found = path.find(row, 16).expect("valid");
-            let text = found.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            let text = found
+                .bytes()
+                .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
             assert_eq!(text.as_deref(), wanted, "{path:?}");
         }
         let query = Path::new(&RowPath::Query("$..c".to_owned())).expect("valid");

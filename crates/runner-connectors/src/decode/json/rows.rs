@@ -6,7 +6,7 @@ use runner_plan::model::{ColumnSource, ColumnType, RowPath, RowPathStep};
 
 use super::cursor::{Cursor, Stop};
 use super::paths::{self, Path};
-use super::value;
+use super::value::{self, Counting};
 use crate::decode::batch::{self, RowReader};
 use crate::decode::column::{ColumnBuffer, Values};
 use crate::decode::evolution::Sighting;
@@ -37,11 +37,7 @@ impl JsonRows {
         }
     }
 
-    fn take_searched(
-        &self,
-        row: &[u8],
-        columns: &mut [ColumnBuffer],
-    ) -> Result<(), Stop> {
+    fn take_searched(&self, row: &[u8], columns: &mut [ColumnBuffer]) -> Result<(), Stop> {
         for (column, path) in &self.searched {
             let found = path.find(row, self.max_depth)?;
             if let Some(bytes) = found.bytes() {
@@ -93,7 +89,11 @@ impl RowReader for JsonRows {
         } else {
             cursor.skip()?;
             // What is no object has no fields: only a column of whole rows can take it.
-            if !self.searched.iter().any(|(_, path)| matches!(path, Path::Row)) {
+            if !self
+                .searched
+                .iter()
+                .any(|(_, path)| matches!(path, Path::Row))
+            {
                 return Err(Stop::Misfit);
             }
         }
@@ -119,7 +119,13 @@ impl RowReader for JsonRows {
     fn observe(&mut self, row: &[u8], columns: &mut [ColumnBuffer]) {
         let mut cursor = Cursor::new(row, 0, self.max_depth);
         // A malformed row is counted as far as it goes.
-        let _ = value::observe(&mut cursor, &mut self.keys, columns);
+        let _ = value::observe(&mut cursor, &mut self.keys, columns, Counting::Add);
+    }
+
+    fn unobserve(&mut self, bytes: &[u8], at: usize, columns: &mut [ColumnBuffer]) {
+        let mut cursor = Cursor::new(bytes, at, self.max_depth);
+        // It stops where taking the row did.
+        let _ = value::observe(&mut cursor, &mut self.keys, columns, Counting::TakeBack);
     }
 
     fn forget_observed(&mut self, columns: &mut [ColumnBuffer]) {
@@ -241,7 +247,9 @@ pub(crate) fn trace_of(value: &[u8], max_depth: usize) -> Result<Trace, Stop> {
                 let below = trace_of(&value[field.value], max_depth)?;
                 // One more than a struct may have tells that it is none; the rest of a map's keys is not kept.
                 if trace.fields.len() <= MAX_STRUCT_FIELDS {
-                    trace.field(&String::from_utf8_lossy(&field.name)).join(&below);
+                    trace
+                        .field(&String::from_utf8_lossy(&field.name))
+                        .join(&below);
                 }
             }
             return Ok(trace);
@@ -257,7 +265,11 @@ pub(crate) fn trace_of(value: &[u8], max_depth: usize) -> Result<Trace, Stop> {
 
 fn explain(row: &[u8], version: &SchemaVersion, max_depth: usize) -> Vec<Reason> {
     if std::str::from_utf8(row).is_err() {
-        return vec![reason("invalid_text", None, "the row is not UTF-8".to_owned())];
+        return vec![reason(
+            "invalid_text",
+            None,
+            "the row is not UTF-8".to_owned(),
+        )];
     }
     let is_object = match whole_row(row, max_depth) {
         Ok(first) => first == b'{',
@@ -266,7 +278,11 @@ fn explain(row: &[u8], version: &SchemaVersion, max_depth: usize) -> Vec<Reason>
                 Stop::Syntax { what, .. } => what,
                 Stop::Incomplete | Stop::Misfit => "the row ends within a value",
             };
-            return vec![reason("malformed", None, format!("the row is not JSON: {what}"))];
+            return vec![reason(
+                "malformed",
+                None,
+                format!("the row is not JSON: {what}"),
+            )];
         }
     };
     let mut reasons = repeated_keys(row, max_depth);
@@ -286,11 +302,18 @@ fn explain(row: &[u8], version: &SchemaVersion, max_depth: usize) -> Vec<Reason>
         }
     }
     if reasons.is_empty() && !is_object {
-        let message = format!("`{}` is no object, and no column takes whole rows", shortened(row.trim_ascii(), 100));
+        let message = format!(
+            "`{}` is no object, and no column takes whole rows",
+            shortened(row.trim_ascii(), 100)
+        );
         reasons.push(reason("not_convertible", None, message));
     }
     if reasons.is_empty() {
-        reasons.push(reason("not_convertible", None, "the row does not fit its columns".to_owned()));
+        reasons.push(reason(
+            "not_convertible",
+            None,
+            "the row does not fit its columns".to_owned(),
+        ));
     }
     reasons
 }
@@ -334,7 +357,11 @@ fn deepest(
     };
     match &buffer.values {
         Values::List { item, .. } => {
-            for (index, range) in paths::items(value, max_depth).unwrap_or_default().into_iter().enumerate() {
+            for (index, range) in paths::items(value, max_depth)
+                .unwrap_or_default()
+                .into_iter()
+                .enumerate()
+            {
                 if !fits(&value[range.clone()], item) {
                     return deepest(&value[range], item, format!("{place}[{index}]"), max_depth);
                 }
@@ -386,7 +413,10 @@ fn repeated_keys(row: &[u8], max_depth: usize) -> Vec<Reason> {
     for field in paths::fields(row, max_depth).unwrap_or_default() {
         let name = String::from_utf8_lossy(&field.name).into_owned();
         if !seen.insert(field.name) {
-            let message = format!("the key `{}` is there twice, and which one counts is nowhere said", shortened(name.as_bytes(), 100));
+            let message = format!(
+                "the key `{}` is there twice, and which one counts is nowhere said",
+                shortened(name.as_bytes(), 100)
+            );
             reasons.push(reason("duplicate_key", Some(name), message));
         }
     }

@@ -114,11 +114,7 @@ fn quote(text: Text<'_>, out: &mut Vec<u8>) -> Result<(), Misfit> {
     Ok(())
 }
 
-fn take_list(
-    cursor: &mut Cursor<'_>,
-    column: &mut ColumnBuffer,
-    depth: usize,
-) -> Result<(), Stop> {
+fn take_list(cursor: &mut Cursor<'_>, column: &mut ColumnBuffer, depth: usize) -> Result<(), Stop> {
     if let Values::Json(texts) = &mut column.values {
         if column.binding == Binding::Unclosed {
             return Err(Stop::Misfit);
@@ -325,11 +321,20 @@ fn take_below(
     Ok(TypeSet::OBJECT)
 }
 
+/// What is done with the counts of a row's fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counting {
+    Add,
+    /// The row ended too early, and will come again: what [`take_fields`] counted of it is taken back.
+    TakeBack,
+}
+
 /// Counts what the object that begins here has under its keys, and takes nothing.
 pub(crate) fn observe(
     cursor: &mut Cursor<'_>,
     keys: &mut Keys,
     columns: &mut [ColumnBuffer],
+    counting: Counting,
 ) -> Result<TypeSet, Stop> {
     if cursor.peek()? != b'{' {
         return cursor.skip();
@@ -344,18 +349,30 @@ pub(crate) fn observe(
         cursor.peek()?;
         let slot = key(cursor, keys)?;
         let seen = match slot.map(|index| &mut keys.slot(index).action) {
-            Some(Action::Nested(nested) | Action::Several(_, Some(nested))) => {
-                observe(cursor, nested, columns)?
+            Some(Action::Nested(nested)) => observe(cursor, nested, columns, counting)?,
+            Some(Action::Several(_, Some(nested))) => {
+                // The columns are taken first, and each of them reads the whole value.
+                let start = cursor.at;
+                cursor.skip()?;
+                cursor.at = start;
+                observe(cursor, nested, columns, counting)?
             }
-            Some(Action::Column(column)) => match columns.get_mut(*column).map(|column| &mut column.values) {
-                Some(Values::Struct { keys, children }) => observe(cursor, keys, children)?,
-                _ => cursor.skip()?,
-            },
+            Some(Action::Column(column)) => {
+                match columns.get_mut(*column).map(|column| &mut column.values) {
+                    Some(Values::Struct { keys, children }) => {
+                        observe(cursor, keys, children, counting)?
+                    }
+                    _ => cursor.skip()?,
+                }
+            }
             _ => cursor.skip()?,
         };
-        match slot {
-            Some(index) => keys.slot(index).seen.count(seen),
-            None => keys.overflow += u64::from(seen != TypeSet::NULL),
+        let is_value = seen != TypeSet::NULL;
+        match (slot, counting) {
+            (Some(index), Counting::Add) => keys.slot(index).seen.count(seen),
+            (Some(index), Counting::TakeBack) => keys.slot(index).seen.uncount(seen),
+            (None, Counting::Add) => keys.overflow += u64::from(is_value),
+            (None, Counting::TakeBack) => keys.overflow -= u64::from(is_value).min(keys.overflow),
         }
         match cursor.peek()? {
             b',' => cursor.at += 1,
@@ -368,7 +385,7 @@ pub(crate) fn observe(
     }
 }
 
-/// Whether a text converts to anything is decided by the column; this one is for constants and cells.
+/// Takes a text that is one JSON value and nothing else.
 pub(crate) fn take_cell_json(
     text: &[u8],
     column: &mut ColumnBuffer,

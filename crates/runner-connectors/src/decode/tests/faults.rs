@@ -11,9 +11,18 @@ fn error(format: DataFormat, path: &[&str], page: &[u8]) -> String {
     let error = case.decode(page).expect_err("a page that can't be read");
     assert_eq!(error.kind(), ErrorKind::SourceData);
     for push in [1, 3] {
-        let pieces = case.clone().pushes(push).decode(page).expect_err("the same page");
+        let pieces = case
+            .clone()
+            .pushes(push)
+            .decode(page)
+            .expect_err("the same page");
         // Fewer bytes are there to be shown.
-        let before_near = |message: &str| message.split(", near").next().map(|message| message.split("begins").next().map(str::to_owned));
+        let before_near = |message: &str| {
+            message
+                .split(", near")
+                .next()
+                .map(|message| message.split("begins").next().map(str::to_owned))
+        };
         assert_eq!(before_near(pieces.message()), before_near(error.message()));
     }
     error.to_string()
@@ -25,41 +34,158 @@ fn documents_that_cannot_be_read_say_where_and_why() {
     for (path, page, wanted) in [
         (&[][..], "", "the response is empty where JSON was expected"),
         (&[], "  \n", "the response is empty where JSON was expected"),
-        (&[], "<!DOCTYPE html><html>", "the response is HTML or XML where JSON was expected: it begins with `<!DOCTYPE html><html>`"),
-        (&[], "[{\"a\": 1}, {\"a\"", "the JSON ends within a value, after 15 bytes"),
-        (&[], "[{\"a\": 1}", "the JSON ends within a value, after 9 bytes"),
-        (&[], "[{\"a\": 1},", "the JSON ends within a value, after 10 bytes"),
-        (&[], "[{\"a\": \"x", "the JSON ends within a value, after 9 bytes"),
-        (&[], "[{\"a\": 1}] x", "failed to read JSON at byte 11: something follows the end of the document, near `x`"),
-        (&[], "{\"a\": 1}\n{\"a\": 2}", "failed to read JSON at byte 9: something follows the end of the document, near `{\"a\": 2}`"),
-        (&[], "[{\"a\": 01}]", "failed to read JSON at byte 7: a malformed number, near `01}]`"),
-        (&[], "[{\"a\": tru}]", "failed to read JSON at byte 7: a word that is neither `true`, `false` nor `null`, near `tru}]`"),
-        (&[], "[{\"a\" 1}]", "failed to read JSON at byte 6: `:` was expected after a key, near `1}]`"),
-        (&[], "[{\"a\": 1 \"b\": 2}]", "failed to read JSON at byte 9: `,` or `}` was expected, near `\"b\": 2}]`"),
-        (&[], "[{\"a\": 1}}", "failed to read JSON at byte 9: `,` or the end of the list or object was expected, near `}`"),
-        (&[], "[{\"a\": \"tab\there\"}]", "failed to read JSON at byte 11: a control character in a string, near `here\"}]`"),
-        (&["data"], "{\"error\": \"no key\", \"status\": 1}", "the response has nothing at response_path `$.data`: $ has the keys `error`, `status`, and says `no key`"),
-        (&["data", "items"], "{\"data\": {\"rows\": []}}", "the response has nothing at response_path `$.data.items`: $.data has the keys `rows`"),
-        (&["data", "items"], "{\"data\": null, \"errors\": []}", "the response has nothing at response_path `$.data.items`: $.data is null"),
-        (&["data", "items"], "{\"data\": [1]}", "the response has nothing at response_path `$.data.items`: $.data is a list of 1 items"),
-        (&["data"], "[{\"a\": 1}]", "the response has nothing at response_path `$.data`: $ is a list of 1 items"),
-        (&["data", "*", "x"], "{\"data\": [{\"y\": 1}]}", "the response has nothing at response_path `$.data[*].x`: $.data[0] has the keys `y`"),
+        (
+            &[],
+            "<!DOCTYPE html><html>",
+            "the response is HTML or XML where JSON was expected: it begins with `<!DOCTYPE html><html>`",
+        ),
+        (
+            &[],
+            "[{\"a\": 1}, {\"a\"",
+            "the JSON ends within a value, after 15 bytes",
+        ),
+        (
+            &[],
+            "[{\"a\": 1}",
+            "the JSON ends within a value, after 9 bytes",
+        ),
+        (
+            &[],
+            "[{\"a\": 1},",
+            "the JSON ends within a value, after 10 bytes",
+        ),
+        (
+            &[],
+            "[{\"a\": \"x",
+            "the JSON ends within a value, after 9 bytes",
+        ),
+        (
+            &[],
+            "[{\"a\": 1}] x",
+            "failed to read JSON at byte 11: something follows the end of the document, near `x`",
+        ),
+        (
+            &[],
+            "{\"a\": 1}\n{\"a\": 2}",
+            "failed to read JSON at byte 9: something follows the end of the document, near `{\"a\": 2}`",
+        ),
+        (
+            &[],
+            "[{\"a\": 01}]",
+            "failed to read JSON at byte 7: a malformed number, near `01}]`",
+        ),
+        (
+            &[],
+            "[{\"a\": tru}]",
+            "failed to read JSON at byte 7: a word that is neither `true`, `false` nor `null`, near `tru}]`",
+        ),
+        (
+            &[],
+            "[{\"a\" 1}]",
+            "failed to read JSON at byte 6: `:` was expected after a key, near `1}]`",
+        ),
+        (
+            &[],
+            "[{\"a\": 1 \"b\": 2}]",
+            "failed to read JSON at byte 9: `,` or `}` was expected, near `\"b\": 2}]`",
+        ),
+        (
+            &[],
+            "[{\"a\": 1}}",
+            "failed to read JSON at byte 9: `,` or the end of the list or object was expected, near `}`",
+        ),
+        (
+            &[],
+            "[{\"a\": \"tab\there\"}]",
+            "failed to read JSON at byte 11: a control character in a string, near `here\"}]`",
+        ),
     ] {
-        let wanted = wanted.replace("$.data[0]", "$.data[*]");
-        assert_eq!(error(DataFormat::Json, path, page.as_bytes()), format!("{wanted} {from}"), "{page}");
+        assert_eq!(
+            error(DataFormat::Json, path, page.as_bytes()),
+            format!("{wanted} {from}"),
+            "{page}"
+        );
     }
     let wide: Vec<u8> = "[1]".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    assert_eq!(error(DataFormat::Json, &[], &wide), format!("the text is encoded in UTF-16, and only UTF-8 can be read {from}"));
-    assert_eq!(error(DataFormat::Csv, &[], b"a,b\n\"never closed, 1\n2\n"), format!("the CSV ends within a value, after 4 bytes {from}"));
+    assert_eq!(
+        error(DataFormat::Json, &[], &wide),
+        format!("the text is encoded in UTF-16, and only UTF-8 can be read {from}")
+    );
+    assert_eq!(
+        error(DataFormat::Csv, &[], b"a,b\n\"never closed, 1\n2\n"),
+        format!("the CSV ends within a value, after 4 bytes {from}")
+    );
+}
+
+#[test]
+fn a_path_that_leads_nowhere_is_told_with_what_is_there() {
+    for (path, page, wanted) in [
+        (
+            &["data"][..],
+            "{\"error\": \"no key\", \"status\": 1}",
+            "$ has the keys `error`, `status`",
+        ),
+        (
+            &["data", "items"],
+            "{\"data\": {\"rows\": []}}",
+            "$.data has the keys `rows`",
+        ),
+        (
+            &["data", "items"],
+            "{\"data\": null, \"errors\": []}",
+            "$.data is null",
+        ),
+        (
+            &["data", "items"],
+            "{\"data\": [1]}",
+            "$.data is a list of 1 items",
+        ),
+        (&["data"], "[{\"a\": 1}]", "$ is a list of 1 items"),
+        (
+            &["data", "*", "x"],
+            "{\"data\": [{\"y\": 1}]}",
+            "$.data[*] has the keys `y`",
+        ),
+    ] {
+        for push in [0, 1] {
+            let decoded = Case::new(DataFormat::Json)
+                .at(path)
+                .pushes(push)
+                .decode(page.as_bytes())
+                .expect("JSON");
+            assert!(!decoded.summary().rows_found);
+            assert_eq!(decoded.summary().instead.as_deref(), Some(wanted), "{page}");
+        }
+    }
+    let mut case = Case::new(DataFormat::Json);
+    case.path = RowPath::Query("$..nothing".to_owned());
+    let decoded = case.decode(b"{\"a\": 1}").expect("JSON");
+    assert_eq!(
+        decoded.summary().instead.as_deref(),
+        Some("$ has the keys `a`")
+    );
 }
 
 #[test]
 fn nesting_is_bounded() {
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     assert!(error(DataFormat::Json, &[], deep.as_bytes()).contains("too many levels of nesting"));
-    let deep = format!("{{\"skipped\": {}1{}, \"data\": []}}", "{\"a\":".repeat(400), "}".repeat(400));
-    assert!(error(DataFormat::Json, &["data"], deep.as_bytes()).contains("too many levels of nesting"));
-    let lines = Case::new(DataFormat::JsonLines).decode(format!("{{\"a\": 1}}\n{{\"a\": {}{}}}\n", "[".repeat(500), "]".repeat(500)).as_bytes());
+    let deep = format!(
+        "{{\"skipped\": {}1{}, \"data\": []}}",
+        "{\"a\":".repeat(400),
+        "}".repeat(400)
+    );
+    assert!(
+        error(DataFormat::Json, &["data"], deep.as_bytes()).contains("too many levels of nesting")
+    );
+    let lines = Case::new(DataFormat::JsonLines).decode(
+        format!(
+            "{{\"a\": 1}}\n{{\"a\": {}{}}}\n",
+            "[".repeat(500),
+            "]".repeat(500)
+        )
+        .as_bytes(),
+    );
     assert!(lines.expect("a bad row").reasons()[0].contains("too many levels of nesting"));
 }
 
@@ -71,12 +197,21 @@ fn a_row_is_bounded() {
     let error = case.decode(page.as_bytes()).expect_err("a row of 600 kB");
     assert_eq!(error.message(), "a row is larger than 10000 bytes");
     case.path = RowPath::Query("$[?@.a]".to_owned());
-    let error = case.decode(page.as_bytes()).expect_err("a document of 600 kB");
-    assert_eq!(error.message(), "a document that `$[?@.a]` needs whole is larger than 10000 bytes");
+    let error = case
+        .decode(page.as_bytes())
+        .expect_err("a document of 600 kB");
+    assert_eq!(
+        error.message(),
+        "a document that `$[?@.a]` needs whole is larger than 10000 bytes"
+    );
 }
 
 fn decode(format: DataFormat, page: &[u8]) -> Decoded {
-    Case::new(format).fixed("a", T::Integer).fixed("b", T::String).decode(page).expect("rows that are read")
+    Case::new(format)
+        .fixed("a", T::Integer)
+        .fixed("b", T::String)
+        .decode(page)
+        .expect("rows that are read")
 }
 
 #[test]
@@ -105,7 +240,10 @@ fn rows_that_cannot_be_read_are_invalid_and_the_others_are_not() {
 
 #[test]
 fn records_with_other_fields_than_the_header_are_invalid() {
-    let decoded = decode(DataFormat::Csv, b"a,b\n1,x\n2\n3,y,z\n4,\"q\"uote\n5,\xff\n6,ok\n");
+    let decoded = decode(
+        DataFormat::Csv,
+        b"a,b\n1,x\n2\n3,y,z\n4,\"q\"uote\n5,\xff\n6,ok\n",
+    );
     assert_eq!(decoded.rows, ["{a: 1, b: \"x\"}", "{a: 6, b: \"ok\"}"]);
     assert_eq!(
         decoded.reasons(),
@@ -125,7 +263,13 @@ fn csv_without_a_header_is_named_by_position() {
     case.options.text.delimiter = ';';
     case.options.text.nulls = vec!["NULL".to_owned()];
     let decoded = case.decode(b"1;NULL;a\n2;;\"NULL\"\n").expect("valid");
-    assert_eq!(decoded.rows, [r#"{column_1: 1, column_3: "a"}"#, r#"{column_1: 2, column_3: "NULL", column_2: ""}"#]);
+    assert_eq!(
+        decoded.rows,
+        [
+            r#"{column_1: 1, column_3: "a"}"#,
+            r#"{column_1: 2, column_3: "NULL", column_2: ""}"#
+        ]
+    );
 }
 
 #[test]
@@ -136,7 +280,14 @@ fn empty_files_have_no_rows() {
             assert_eq!((decoded.rows.len(), decoded.summary().rows), (0, 0));
         }
     }
-    assert_eq!(Case::new(DataFormat::Csv).decode(b"a,b\n").expect("a header").rows.len(), 0);
+    assert_eq!(
+        Case::new(DataFormat::Csv)
+            .decode(b"a,b\n")
+            .expect("a header")
+            .rows
+            .len(),
+        0
+    );
 }
 
 proptest! {
