@@ -11,7 +11,8 @@ const MAX_LISTED: usize = 40;
 /// The candidate that somebody who wrote `name` probably meant, if one is near enough.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = simplify(name);
-    if wanted.is_empty() {
+    if wanted.chars().count() < 2 {
+        // Any other letter would be near.
         return None;
     }
     let allowed = (wanted.chars().count() / 3).clamp(1, 4);
@@ -20,10 +21,47 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .take(MAX_CANDIDATES)
         .filter(|candidate| *candidate != name)
         .filter_map(|candidate| {
-            Some((distance(&wanted, &simplify(candidate), allowed)?, candidate))
+            let simple = simplify(candidate);
+            let distance = distance(&wanted, &simple, allowed)?;
+            Some((distance, simple.len().abs_diff(wanted.len()), candidate))
         })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .min_by_key(|(distance, longer, _)| (*distance, *longer))
+        .map(|(_, _, candidate)| candidate)
+}
+
+/// Words that other systems use for a value, and the value.
+const SYNONYMS: [(&str, &str); 20] = [
+    ("upsert", "merge"),
+    ("update", "merge"),
+    ("overwrite", "replace"),
+    ("truncate", "replace"),
+    ("insert", "append"),
+    ("postgresql", "postgres"),
+    ("pg", "postgres"),
+    ("elastic", "elasticsearch"),
+    ("opensearch", "elasticsearch"),
+    ("rest", "rest_api"),
+    ("http", "rest_api"),
+    ("api", "rest_api"),
+    ("file", "file_ftp"),
+    ("ftp", "file_ftp"),
+    ("oauth", "oauth2"),
+    ("token", "bearer"),
+    ("link", "link_header"),
+    ("ignore", "skip"),
+    ("local", "embedded"),
+    ("gz", "gzip"),
+];
+
+/// The value of a closed list that was probably meant by a word that is none.
+pub(crate) fn meant(text: &str, choices: &[&'static str]) -> Option<&'static str> {
+    let word = text.trim().to_ascii_lowercase();
+    let synonym = SYNONYMS
+        .iter()
+        .find(|(other, known)| *other == word && choices.contains(known));
+    synonym
+        .map(|(_, known)| *known)
+        .or_else(|| nearest(text, choices.iter().copied()))
 }
 
 /// The candidate of which `name` is a typing error, and not merely something alike: for names that may be anything.
@@ -44,6 +82,9 @@ pub(crate) fn misspelt<'a>(
 
 /// Typing errors between two names; a name with a part added (`url` for `base_url`) counts as near.
 fn distance(wanted: &str, candidate: &str, allowed: usize) -> Option<usize> {
+    if wanted == candidate {
+        return Some(0);
+    }
     let long_enough = wanted.len() >= 4 && candidate.len() >= 4;
     if long_enough && (candidate.contains(wanted) || wanted.contains(candidate)) {
         return Some(1);
@@ -103,7 +144,15 @@ pub(crate) fn to_camel_case(name: &str) -> String {
 
 /// `` `a`, `b` or `c` ``; of very many only the first.
 pub(crate) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let mut names = names.into_iter();
+    let mut listed = Vec::new();
+    let mut names = names.into_iter().filter(|name| {
+        // What is called the same is named once.
+        let is_new = !listed.contains(name);
+        if is_new && listed.len() < MAX_LISTED {
+            listed.push(*name);
+        }
+        is_new
+    });
     let mut quoted: Vec<String> = names
         .by_ref()
         .take(MAX_LISTED)
@@ -127,6 +176,7 @@ mod tests {
     #[test]
     fn the_nearest_name_is_the_one_that_was_meant() {
         let known = [
+            "path",
             "provider",
             "name",
             "base_url",
@@ -144,6 +194,8 @@ mod tests {
             ("responsepath", Some("response_path")),
             ("wriet_mode", Some("write_mode")),
             ("ix", Some("id")),
+            ("x", None),
+            ("Response_Path", Some("response_path")),
             ("colour", None),
             ("", None),
         ] {

@@ -83,6 +83,16 @@ fn merge_node(
     }
 }
 
+/// Whether an overlay's value changes parts of what is there, and doesn't take its place.
+fn is_merged(base: &Node, overlay: &Node) -> bool {
+    let is_mergeable = match &base.value {
+        Value::Object(_) => true,
+        Value::List(items) => items.iter().any(|item| item.as_object().is_some()),
+        Value::Null | Value::Boolean(_) | Value::Number(_) | Value::Text(_) => false,
+    };
+    is_mergeable && overlay.as_object().is_some()
+}
+
 fn merge_entries(
     mut entries: Vec<Entry>,
     changes: Vec<Entry>,
@@ -119,10 +129,7 @@ fn merge_entries(
                 let entry = entries.remove(position);
                 let shapes = field.and_then(|field| Shapes::of(&field.shape));
                 let path = path.key(entry.key.as_str());
-                let replaces = !matches!(
-                    (&entry.value.value, &change.value.value),
-                    (Value::Object(_) | Value::List(_), Value::Object(_))
-                );
+                let replaces = !is_merged(&entry.value, &change.value);
                 let key_span = if replaces {
                     change.key_span
                 } else {

@@ -10,7 +10,7 @@ use crate::contract;
 use crate::diagnostic::{Diagnostic, MAX_FINDINGS, Severity};
 use crate::fields::{ByKind, Choices, Extra, Field, Object, Shape, Text};
 use crate::for_each;
-use crate::names::{misspelt, nearest, one_of};
+use crate::names::{meant, misspelt, one_of};
 use crate::path::FieldPath;
 use crate::redact::Masks;
 use crate::tree::{Entry, Node, Value};
@@ -98,7 +98,7 @@ impl<'tree> Checker<'tree> {
             .iter()
             .filter(|field| field.required && !seen.iter().any(|(name, _)| *name == field.name))
         {
-            self.missing(field, object, path);
+            self.missing(field, path);
         }
     }
 
@@ -123,16 +123,12 @@ impl<'tree> Checker<'tree> {
         self.value(&entry.value, &field.shape, &path, siblings);
     }
 
-    fn missing(&mut self, field: &'static Field, object: &'static Object, path: &FieldPath) {
+    fn missing(&mut self, field: &'static Field, path: &FieldPath) {
         let holder = match path.segments().last() {
             None => "the document".to_owned(),
             Some(_) => format!("`{path}`"),
         };
-        let message = format!(
-            "{holder} has no `{}`, and {} needs one",
-            field.name,
-            describe::with_article(object.name)
-        );
+        let message = format!("{holder} has no `{}`, which is required", field.name);
         self.report(
             Diagnostic::error(Code::MissingField, path.key(field.name), message)
                 .help(describe::add_help(field)),
@@ -299,8 +295,8 @@ impl<'tree> Checker<'tree> {
             format!("{shown} is no value of `{name}`"),
         );
         let known = one_of(choices.names());
-        self.report(match nearest(text, choices.names()) {
-            Some(meant) => diagnostic.help(format!("did you mean `{meant}`? known are {known}")),
+        self.report(match meant(text, &choices.names().collect::<Vec<_>>()) {
+            Some(value) => diagnostic.help(format!("did you mean `{value}`? known are {known}")),
             None => diagnostic.help(format!("write {known}")),
         });
     }

@@ -217,6 +217,7 @@ fn explain(info: &str, rest: &str) -> &'static Explanation {
     } else if info.starts_with("while parsing a flow")
         || info.contains("flow mapping")
         || info == "misplaced bracket"
+        || rest.trim().is_empty()
     {
         &BRACKET
     } else if info.contains("tab") {

@@ -315,7 +315,11 @@ fn required_by_contract(context: &mut Context<'_>) {
         );
         let fields = Fields::of(context, *index, endpoint, reversed);
         let missing: Vec<usize> = (0..contract.required.len())
-            .filter(|position| !fields.columns.contains(&contract.required[*position]))
+            .filter(|position| {
+                let name = &contract.required[*position];
+                // A name that is no property has been reported as such.
+                contract.properties.contains_key(name) && !fields.columns.contains(name)
+            })
             .collect();
         (missing, endpoint.name.as_str(), fields)
     });

@@ -8,7 +8,9 @@ use crate::values::Schedule;
 pub(super) fn run(context: &mut Context<'_>) {
     let provider = &context.spec.provider;
     let Some(cron) = &provider.schedule_cron else {
-        if provider.schedule_timezone.is_some() {
+        if provider.schedule_timezone.is_some()
+            && !context.is_written(&provider_path().key("schedule_cron"))
+        {
             let diagnostic = Diagnostic::hint(
                 Code::UnusedTimeZone,
                 provider_path().key("schedule_timezone"),

@@ -70,6 +70,16 @@ fn secret_exists(
     if spec.global.secrets.contains_key(name) || spec.provider.credentials_ref.is_some() {
         return;
     }
+    let global = FieldPath::root().key("global_config");
+    let is_broken = |path: &FieldPath| {
+        context
+            .node(path)
+            .is_some_and(|node| !node.is_null() && node.as_object().is_none())
+    };
+    if is_broken(&global) || is_broken(&global.key("secrets")) {
+        // Nobody knows what was to be declared there, which has been reported.
+        return;
+    }
     let names: Vec<&str> = spec.global.secrets.keys().map(String::as_str).collect();
     let diagnostic = Diagnostic::error(
         Code::UnknownSecret,

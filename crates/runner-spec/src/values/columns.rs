@@ -39,7 +39,8 @@ pub(super) fn check_stream_name(text: &str) -> Result<(), Problem> {
 
 fn bad_name(text: &str, rule: &str, case: impl Fn(&str) -> String) -> Problem {
     if text.is_empty() {
-        return Problem::new(Code::EmptyValue, "the name is empty");
+        return Problem::new(Code::EmptyValue, "the name is empty")
+            .help("write a name like `daily_prices`");
     }
     let problem = Problem::new(
         Code::BadName,
@@ -84,10 +85,10 @@ pub(super) fn check_variable(text: &str) -> Result<(), Problem> {
 
 pub(super) fn check_column(text: &str) -> Result<(), Problem> {
     if text.trim().is_empty() {
-        return Err(Problem::new(
-            Code::EmptyValue,
-            "the name of a column is empty",
-        ));
+        return Err(
+            Problem::new(Code::EmptyValue, "the name of a column is empty")
+                .help("write the name of a column, or leave the element out"),
+        );
     }
     if text.starts_with('$') {
         return Err(Problem::new(
@@ -102,10 +103,10 @@ pub(super) fn check_column(text: &str) -> Result<(), Problem> {
 /// `table`, `namespace.table`, with no part that could leave its folder.
 pub(super) fn check_table_name(text: &str) -> Result<(), Problem> {
     if text.is_empty() {
-        return Err(Problem::new(
-            Code::EmptyValue,
-            "the name of the table is empty",
-        ));
+        return Err(
+            Problem::new(Code::EmptyValue, "the name of the table is empty")
+                .help("write `table` or `namespace.table`"),
+        );
     }
     let part_fits = |part: &str| {
         !part.is_empty()

@@ -102,7 +102,8 @@ pub(crate) fn check_regex(pattern: &str) -> Result<(), Problem> {
 
 fn not_empty(text: &str) -> Result<(), Problem> {
     if text.trim().is_empty() {
-        Err(Problem::new(Code::EmptyValue, "the text is empty"))
+        Err(Problem::new(Code::EmptyValue, "the text is empty")
+            .help("write a value, or leave the field out if it is not required"))
     } else {
         Ok(())
     }

@@ -36,7 +36,13 @@ pub(super) fn check_json_path(text: &str) -> Result<(), Problem> {
                 .next()
                 .unwrap_or_default()
                 .to_lowercase();
-            Err(Problem::new(Code::BadJsonPath, format!("`{text}` is no JSONPath: {reason}"))
+            // All that the parser says of most mistakes; the place says more.
+            let reason = if reason == "parser error" {
+                String::new()
+            } else {
+                format!(": {reason}")
+            };
+            Err(Problem::new(Code::BadJsonPath, format!("`{text}` is no JSONPath{reason}"))
                 .help("write a path like `$.data.items[*]`; a name with other characters is written `$['odd-name']`")
                 .within(within))
         }
@@ -49,10 +55,10 @@ pub(super) fn check_field_path(text: &str) -> Result<(), Problem> {
         return check_json_path(text);
     }
     if text.trim().is_empty() {
-        return Err(Problem::new(
-            Code::EmptyValue,
-            "the name of a field is empty",
-        ));
+        return Err(
+            Problem::new(Code::EmptyValue, "the name of a field is empty")
+                .help("write a key, a dotted path or a JSONPath of the raw row"),
+        );
     }
     Ok(())
 }

@@ -1,0 +1,133 @@
+//! Overlays: what is merged, what is replaced, and where findings about it point to.
+
+use runner_spec::{Code, FieldPath, Loaded, Options, Source, load};
+
+const DOCUMENT: &str = include_str!("documents/base.yaml");
+
+fn with(overlays: &[&str]) -> Loaded {
+    let overlays: Vec<Source> = overlays
+        .iter()
+        .enumerate()
+        .map(|(index, text)| Source::new(format!("overlay-{index}.yaml"), text))
+        .collect();
+    load(
+        &Source::new("base.yaml", DOCUMENT),
+        &overlays,
+        &Options::default(),
+    )
+}
+
+#[test]
+fn objects_merge_and_everything_else_replaces() {
+    let loaded = with(&[
+        "provider:\n  base_url: http://localhost:8000\n  tags: [dev]\n  config: {lookback_days: 1}\n",
+    ]);
+    let provider = loaded.spec.expect("a document").provider;
+    assert_eq!(provider.base_url.as_deref(), Some("http://localhost:8000"));
+    assert_eq!(provider.tags, ["dev"]);
+    assert_eq!(provider.config["lookback_days"], 1);
+    assert_eq!(provider.config["region"]["name"], "us");
+}
+
+#[test]
+fn null_takes_a_key_away() {
+    let loaded = with(&["provider: {schedule_cron: null, schedule_timezone: null, slos: ~}\n"]);
+    let provider = loaded.spec.expect("a document").provider;
+    assert_eq!(
+        (
+            provider.schedule_cron,
+            provider.schedule_timezone,
+            provider.slos
+        ),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn an_object_over_a_list_changes_elements_by_name() {
+    let overlay = "provider:\n  endpoints:\n    daily_aggregates: {rate_limit_per_second: 1}\n    0: {is_active: false}\n  sinks:\n    iceberg: {config: {catalog: dev}, write_mode: append}\n";
+    let provider = with(&[overlay]).spec.expect("a document").provider;
+    assert_eq!(provider.endpoints.len(), 2);
+    assert_eq!(provider.endpoints[1].rate_limit_per_second, Some(1.0));
+    assert_eq!(
+        provider.endpoints[1].path,
+        "/v2/aggs/ticker/{{ ticker }}/range/1/day/{{ from_date }}/{{ to_date }}"
+    );
+    assert!(!provider.endpoints[0].is_active);
+    assert_eq!(provider.sinks[0].config["catalog"], "dev");
+    assert_eq!(
+        provider.sinks[0].table_name.as_deref(),
+        Some("market.daily_prices")
+    );
+}
+
+#[test]
+fn a_list_over_a_list_replaces_it() {
+    let provider = with(&["provider:\n  sinks: [{type: parquet, table_name: prices}]\n"])
+        .spec
+        .expect("a document")
+        .provider;
+    assert_eq!(provider.sinks.len(), 1);
+    assert_eq!(provider.sinks[0].table_name.as_deref(), Some("prices"));
+}
+
+#[test]
+fn later_overlays_win_and_spellings_are_one_field() {
+    let spec = with(&[
+        "globalConfig: {timeoutSeconds: 5}\n",
+        "global_config: {timeout_seconds: 7}\n",
+    ])
+    .spec
+    .expect("a document");
+    assert_eq!(spec.global.timeout_seconds, Some(7));
+    assert_eq!(spec.global.secrets.len(), 1);
+}
+
+#[test]
+fn findings_point_into_the_overlay_that_brought_the_value() {
+    let loaded = with(&[
+        "provider:\n  parallelism: 0\n  unheard_of: 1\n",
+        "provider:\n  endpoints:\n    daily_agregates: {}\n",
+    ]);
+    let places: Vec<(Code, String, usize)> = loaded
+        .diagnostics
+        .iter()
+        .map(|found| {
+            let location = found.location.clone().expect("a place");
+            (found.code, location.file, location.line)
+        })
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (Code::OutOfRange, "overlay-0.yaml".to_owned(), 2),
+            (Code::UnknownKey, "overlay-0.yaml".to_owned(), 3),
+            (Code::OverlayTarget, "overlay-1.yaml".to_owned(), 3),
+        ]
+    );
+    assert_eq!(
+        loaded.diagnostics[2].help.as_deref(),
+        Some("did you mean `daily_aggregates`?")
+    );
+    let path: FieldPath = "provider.endpoints[1].rate_limit_per_second"
+        .parse()
+        .expect("a path");
+    assert_eq!(
+        loaded.sources.locate(&path).map(|location| location.file),
+        Some("base.yaml".to_owned())
+    );
+}
+
+#[test]
+fn an_overlay_that_cannot_be_read_is_reported_and_nothing_else_is_guessed() {
+    let loaded = with(&["provider: [\n"]);
+    assert!(loaded.spec.is_none());
+    assert_eq!(
+        loaded
+            .diagnostics
+            .iter()
+            .map(|found| found.code)
+            .collect::<Vec<_>>(),
+        [Code::UnclosedQuote]
+    );
+}
