@@ -254,6 +254,47 @@ static SETTINGS: Object = Object {
             "Whether every loaded row carries `_uis_load_id`",
         )
         .default("true"),
+        field(
+            "stable_order",
+            Shape::Flag,
+            "Whether the source gives rows in an order that doesn't change between two pages",
+        )
+        .default("false"),
+        field(
+            "refresh_token_rotates",
+            Shape::Flag,
+            "Whether the token server replaces a refresh token when it is used",
+        )
+        .default("true"),
+        field(
+            "connect_timeout_seconds",
+            whole(1, COUNT),
+            "Limits the making of a connection",
+        )
+        .default("10"),
+        field(
+            "idle_timeout_seconds",
+            whole(1, COUNT),
+            "Limits the silence within a response",
+        )
+        .default("60"),
+        field(
+            "max_decompression_ratio",
+            whole(1, COUNT),
+            "How much larger than its compressed form a response may be",
+        )
+        .default("200"),
+        field(
+            "checkpoint_interval_seconds",
+            whole(1, COUNT),
+            "How often a run seals what it has read",
+        )
+        .default("10"),
+        field(
+            "checkpoint_pages",
+            whole(1, COUNT),
+            "After how many pages a run seals what it has read, whatever the time",
+        ),
     ],
 };
 

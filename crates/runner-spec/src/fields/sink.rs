@@ -115,6 +115,52 @@ const PASSWORD: Field = field(
     "Password: a template or a `vault://` reference",
 );
 
+const COMPRESSION: Field = field(
+    "compression",
+    Shape::Choice(&COMPRESSIONS),
+    "Compression of the files",
+);
+const CONNECTION: Field = field(
+    "connection",
+    Shape::Text(Text::NonEmpty),
+    "A connection of the runner's configuration",
+);
+const ENDPOINT: Field = field(
+    "endpoint",
+    Shape::Text(Text::Url),
+    "Address of the object store",
+);
+const REGION: Field = field(
+    "region",
+    Shape::Text(Text::NonEmpty),
+    "Region of the object store",
+);
+const ACCESS_KEY_ID: Field = field(
+    "access_key_id",
+    Shape::Text(Text::Template),
+    "Id of the object store's access key",
+);
+const SECRET_ACCESS_KEY: Field = field(
+    "secret_access_key",
+    Shape::Text(Text::Secret),
+    "The access key itself: a template or a `vault://` reference",
+);
+const SESSION_TOKEN: Field = field(
+    "session_token",
+    Shape::Text(Text::Secret),
+    "Token of a temporary access key: a template or a `vault://` reference",
+);
+const PATH_STYLE: Field = field(
+    "path_style",
+    Shape::Flag,
+    "Whether the bucket stands in the path instead of the host",
+);
+const ALLOW_HTTP: Field = field(
+    "allow_http",
+    Shape::Flag,
+    "Whether the object store may be reached without encryption",
+);
+
 static ICEBERG: Object = Object {
     name: "iceberg_config",
     description: "Settings of an Iceberg sink; any further ones are passed to its catalog",
@@ -136,7 +182,31 @@ static ICEBERG: Object = Object {
             "Namespace of a table that names none",
         ),
         field("format-version", whole(1, 3), "Version of the table format").default("2"),
+        field(
+            "type",
+            Shape::Text(Text::NonEmpty),
+            "Kind of a catalog that is described here: `rest` or `sqlite`",
+        ),
+        field("uri", Shape::Text(Text::Url), "Address of the catalog"),
+        field(
+            "token",
+            Shape::Text(Text::Secret),
+            "Token of a REST catalog: a template or a `vault://` reference",
+        ),
+        field(
+            "credential",
+            Shape::Text(Text::Secret),
+            "`client_id:client_secret` of a REST catalog: a template or a `vault://` reference",
+        ),
+        COMPRESSION,
         FILE_SIZE,
+        ENDPOINT,
+        REGION,
+        ACCESS_KEY_ID,
+        SECRET_ACCESS_KEY,
+        SESSION_TOKEN,
+        PATH_STYLE,
+        ALLOW_HTTP,
         ENDPOINTS,
     ],
 };
@@ -151,12 +221,16 @@ static PARQUET: Object = Object {
             Shape::Text(Text::NonEmpty),
             "Folder or object store URL",
         ),
-        field(
-            "compression",
-            Shape::Choice(&COMPRESSIONS),
-            "Compression of the files",
-        ),
+        CONNECTION,
+        COMPRESSION,
         FILE_SIZE,
+        ENDPOINT,
+        REGION,
+        ACCESS_KEY_ID,
+        SECRET_ACCESS_KEY,
+        SESSION_TOKEN,
+        PATH_STYLE,
+        ALLOW_HTTP,
         ENDPOINTS,
     ],
 };
@@ -165,7 +239,33 @@ static POSTGRES: Object = Object {
     name: "postgres_config",
     description: "Settings of a PostgreSQL sink",
     extra: Extra::Settings,
-    fields: &[URL, HOST, PORT, DATABASE, USER, PASSWORD, ENDPOINTS],
+    fields: &[
+        CONNECTION,
+        URL,
+        HOST,
+        PORT,
+        DATABASE,
+        USER,
+        PASSWORD,
+        field(
+            "schema",
+            Shape::Text(Text::NonEmpty),
+            "Schema of a table that names none",
+        )
+        .default("\"public\""),
+        field(
+            "ssl_mode",
+            Shape::Choice(&SSL_MODES),
+            "How the connection is encrypted",
+        )
+        .default("\"prefer\""),
+        field(
+            "ssl_root_certificate",
+            Shape::Text(Text::NonEmpty),
+            "File of the certificates that the server's is checked against",
+        ),
+        ENDPOINTS,
+    ],
 };
 
 static CLICKHOUSE: Object = Object {
@@ -247,6 +347,17 @@ static COMPRESSIONS: Choices = Choices {
         ("uncompressed", "no compression"),
     ],
 };
+
+static SSL_MODES: Choices = choices(&[
+    ("disable", "not encrypted"),
+    ("prefer", "encrypted where the server can"),
+    ("require", "encrypted, whoever the server is"),
+    (
+        "verify-ca",
+        "encrypted, with a certificate of a known authority",
+    ),
+    ("verify-full", "encrypted, with a certificate of this host"),
+]);
 
 static SERIALIZATIONS: Choices =
     choices(&[("json", "JSON"), ("avro", "Avro with a schema registry")]);
