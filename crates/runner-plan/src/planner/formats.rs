@@ -6,6 +6,8 @@ use super::context::{Context, flag_setting, wrong_setting};
 use super::findings::{Findings, at};
 use crate::model::{DataFormat, TextFormat};
 
+const FORMATS: [&str; 6] = ["json", "jsonl", "ndjson", "csv", "tsv", "xml"];
+
 /// `config.format`; absent: by the content type or the file's name.
 pub(crate) fn data_format(context: Context<'_>, findings: &mut Findings) -> Option<DataFormat> {
     let text = context.setting_text("format", findings)?;
@@ -15,6 +17,10 @@ pub(crate) fn data_format(context: Context<'_>, findings: &mut Findings) -> Opti
         "csv" | "tsv" => DataFormat::Csv,
         "xml" => DataFormat::Xml,
         "parquet" if context.reads_files() => DataFormat::Parquet,
+        // Templates may read a setting of this name that has nothing to do with responses.
+        other if !context.reads_files() && runner_spec::nearest(other, FORMATS).is_none() => {
+            return None;
+        }
         _ => {
             findings.error(
                 Code::UnsupportedFormat,
