@@ -5,6 +5,7 @@ mod commands;
 mod document;
 mod exit_code;
 mod mock;
+mod progress;
 mod settings;
 mod terminal;
 mod wiring;
