@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use runner_connectors::context::SourceContext;
 use runner_connectors::files::FileChains;
-use runner_connectors::http::{HttpApi, HttpRegistry};
+use runner_connectors::http::{HttpRegistry, HttpSource};
 use runner_connectors::registry::{self, TargetContext};
 use runner_connectors::secrets::RunSecrets;
 use runner_connectors::sink::Target;
@@ -143,7 +143,7 @@ impl Registry {
 impl Connectors for Registry {
     async fn source(&self, stream: &StreamPlan, context: SourceContext) -> Result<Arc<dyn Source>> {
         Ok(match &stream.source {
-            SourcePlan::Http(http) => Arc::new(HttpApi::build(stream, http, context)?),
+            SourcePlan::Http(http) => Arc::new(HttpSource::build(stream, http, context)?),
             SourcePlan::Files(files) => Arc::new(FileChains::build(stream, files, context).await?),
         })
     }

@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod documents;
 pub(crate) mod drift;
+pub(crate) mod feed;
 pub(crate) mod gc;
 pub(crate) mod health;
 pub(crate) mod info;

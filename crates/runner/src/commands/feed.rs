@@ -1,0 +1,73 @@
+//! What every command does that runs or plans a feed: read, plan with the feed's stored state, and put the engine together.
+
+use std::sync::Arc;
+
+use runner_core::commit::Committers;
+use runner_core::engine::Engine;
+use runner_core::progress::ProgressSink;
+use runner_core::{Error, ErrorKind, FeedId, Result, TenantId};
+use runner_jobs::{JobRunner, Ports};
+use runner_plan::FeedSchemas;
+use runner_spec::has_errors;
+
+use crate::arguments::FeedArguments;
+use crate::document::{Document, Planned, show};
+use crate::settings::Settings;
+use crate::terminal::Terminal;
+use crate::wiring::{self, Registry, Store};
+
+/// Reads and plans a document; what is wrong with it has been shown when this fails, and warnings when it doesn't.
+pub(crate) async fn planned(
+    arguments: &FeedArguments,
+    store: &Store,
+    settings: &Settings,
+    terminal: Terminal,
+) -> Result<Planned> {
+    let document = Document::read(&arguments.file, &arguments.overlay, arguments.strict)?;
+    let state = match &document.loaded.spec {
+        Some(spec) => {
+            let feed = FeedId { tenant: TenantId::new(&spec.provider.tenant_id), name: spec.name.clone() };
+            stored_schemas(store, &feed).await?
+        }
+        None => FeedSchemas::default(),
+    };
+    let writable = wiring::secrets(settings)?.is_writable();
+    let mut planned = document.plan(arguments, settings, &state, writable, terminal)?;
+    let registry = registry(settings, store)?;
+    let mut found = registry.embedded().check(&planned.plan);
+    planned.sources.place(&mut found);
+    let is_refused = has_errors(&found);
+    planned.diagnostics.extend(found);
+    if !terminal.json {
+        show(&planned.diagnostics, &planned.sources, terminal);
+    }
+    if is_refused {
+        return Err(Error::new(ErrorKind::Spec, "the engine can't run this document"));
+    }
+    Ok(planned)
+}
+
+pub(crate) fn registry(settings: &Settings, store: &Store) -> Result<Arc<Registry>> {
+    Ok(Arc::new(Registry::new(settings, wiring::secrets(settings)?, Arc::clone(&store.clock))))
+}
+
+/// The runner of jobs in this process.
+pub(crate) fn job_runner(settings: &Settings, store: &Store, progress: Arc<dyn ProgressSink>) -> Result<JobRunner> {
+    let registry = registry(settings, store)?;
+    Ok(JobRunner::new(Ports {
+        jobs: store.jobs(),
+        checkpoints: store.checkpoints(),
+        feeds: store.feeds(),
+        engine: Arc::new(registry.embedded()) as Arc<dyn Engine>,
+        committers: registry as Arc<dyn Committers>,
+        secrets: wiring::secrets(settings)?,
+        clock: Arc::clone(&store.clock),
+        progress,
+    }))
+}
+
+async fn stored_schemas(store: &Store, feed: &FeedId) -> Result<FeedSchemas> {
+    let state = store.feeds().state(feed).await?;
+    let streams = state.schemas.into_iter().map(|(stream, schema)| (stream, schema.columns)).collect();
+    Ok(FeedSchemas { streams, ..FeedSchemas::default() })
+}
