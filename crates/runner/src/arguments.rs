@@ -56,8 +56,6 @@ pub(crate) enum Command {
     },
     /// Show what a run would do
     Plan(PlanArguments),
-    /// Show some rows of a feed, raw and mapped, and load nothing
-    Preview(PreviewArguments),
     /// Run a feed in the foreground
     #[command(visible_alias = "run")]
     Sample(RunArguments),
@@ -82,9 +80,7 @@ pub(crate) enum Command {
     /// Show, and with `--apply` take away, what has outlived its retention
     Gc(GcArguments),
     /// Print a completion script
-    Completions {
-        shell: Shell,
-    },
+    Completions { shell: Shell },
 }
 
 #[derive(Debug, Args)]
@@ -133,18 +129,6 @@ pub(crate) struct FeedArguments {
 pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub(crate) feed: FeedArguments,
-    /// Read a sample of the source, so that open columns get their types
-    #[arg(long)]
-    pub(crate) probe: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PreviewArguments {
-    #[command(flatten)]
-    pub(crate) feed: FeedArguments,
-    /// One stream only
-    #[arg(long, value_name = "NAME")]
-    pub(crate) stream: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -199,7 +183,10 @@ pub(crate) enum StateCommand {
         value: String,
     },
     /// Forget the cursors and schemas of a feed, or of one of its streams
-    Reset { feed: String, stream: Option<String> },
+    Reset {
+        feed: String,
+        stream: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -216,13 +203,6 @@ pub(crate) enum QuarantineCommand {
         stream: Option<String>,
         #[arg(long, default_value_t = 20)]
         limit: usize,
-    },
-    /// Run quarantined rows of a completed job through the feed's current document
-    Replay {
-        job: String,
-        /// The document as it is now
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
     },
 }
 

@@ -43,12 +43,22 @@ impl Document {
             }
         }
         let loaded = runner_spec::load(&source, &merged, &Options { strict });
-        Ok(Self { text: source.text, loaded })
+        Ok(Self {
+            text: source.text,
+            loaded,
+        })
     }
 
     fn unreadable(diagnostic: Diagnostic) -> Self {
-        let loaded = Loaded { spec: None, diagnostics: vec![diagnostic], sources: SourceMap::default() };
-        Self { text: String::new(), loaded }
+        let loaded = Loaded {
+            spec: None,
+            diagnostics: vec![diagnostic],
+            sources: SourceMap::default(),
+        };
+        Self {
+            text: String::new(),
+            loaded,
+        }
     }
 
     /// The plan of a run.
@@ -60,8 +70,14 @@ impl Document {
         secrets_writable: bool,
         terminal: Terminal,
     ) -> Result<Planned> {
-        let Loaded { spec, mut diagnostics, sources } = self.loaded;
-        let Some(spec) = spec else { return Err(refused(&diagnostics, &sources, terminal)) };
+        let Loaded {
+            spec,
+            mut diagnostics,
+            sources,
+        } = self.loaded;
+        let Some(spec) = spec else {
+            return Err(refused(&diagnostics, &sources, terminal));
+        };
         let hash = hash(&spec)?;
         let parameters: BTreeMap<_, _> = arguments.parameters.iter().cloned().collect();
         let options = PlanOptions {
@@ -84,9 +100,13 @@ impl Document {
         sources.place(&mut found);
         diagnostics.extend(found);
         match planned.plan {
-            Some(plan) if !has_errors(&diagnostics) => {
-                Ok(Planned { spec, plan, text: self.text, sources, diagnostics })
-            }
+            Some(plan) if !has_errors(&diagnostics) => Ok(Planned {
+                spec,
+                plan,
+                text: self.text,
+                sources,
+                diagnostics,
+            }),
             _ => Err(refused(&diagnostics, &sources, terminal)),
         }
     }
@@ -103,28 +123,49 @@ fn refused(diagnostics: &[Diagnostic], sources: &SourceMap, terminal: Terminal) 
     if !terminal.json {
         show(diagnostics, sources, terminal);
     }
-    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+    let errors = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.is_error());
     let count = errors.clone().count();
-    let mut error = Error::new(ErrorKind::Spec, format!("the document has {count} error{}", if count == 1 { "" } else { "s" }));
+    let mut error = Error::new(
+        ErrorKind::Spec,
+        format!(
+            "the document has {count} error{}",
+            if count == 1 { "" } else { "s" }
+        ),
+    );
     if terminal.json
         && let Some(first) = errors.clone().next()
     {
-        error = Error::new(ErrorKind::Spec, format!("{} ({})", first.message, first.path)).with_help("`validate --json` lists all of them");
+        error = Error::new(
+            ErrorKind::Spec,
+            format!("{} ({})", first.message, first.path),
+        )
+        .with_help("`validate --json` lists all of them");
     }
     error
 }
 
 fn source(path: &Path) -> Result<std::result::Result<Source, Diagnostic>> {
     let bytes = std::fs::read(path).map_err(|error| {
-        let kind = if error.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Spec };
-        Error::new(kind, format!("failed to read the document `{}`", path.display())).with_source(error)
+        let kind = if error.kind() == std::io::ErrorKind::NotFound {
+            ErrorKind::NotFound
+        } else {
+            ErrorKind::Spec
+        };
+        Error::new(
+            kind,
+            format!("failed to read the document `{}`", path.display()),
+        )
+        .with_source(error)
     })?;
     Ok(Source::from_bytes(path.display().to_string(), &bytes).map_err(|diagnostic| *diagnostic))
 }
 
 /// Of what the document means, after overlays: comments and layout don't make another feed.
 fn hash(spec: &Spec) -> Result<String> {
-    let text = serde_json::to_vec(spec)
-        .map_err(|error| Error::new(ErrorKind::Internal, "failed to hash the document").with_source(error))?;
+    let text = serde_json::to_vec(spec).map_err(|error| {
+        Error::new(ErrorKind::Internal, "failed to hash the document").with_source(error)
+    })?;
     Ok(hex::encode(Sha256::digest(&text)))
 }

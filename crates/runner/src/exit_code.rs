@@ -36,7 +36,10 @@ pub(crate) fn of(kind: ErrorKind) -> u8 {
 pub(crate) fn table() -> String {
     use std::fmt::Write as _;
     let mut text = String::from("Exit codes:\n    0  success\n    2  the command line is wrong\n");
-    let mut rows: Vec<_> = ErrorKind::ALL.iter().map(|kind| (of(*kind), kind.as_str())).collect();
+    let mut rows: Vec<_> = ErrorKind::ALL
+        .iter()
+        .map(|kind| (of(*kind), kind.as_str()))
+        .collect();
     rows.sort_unstable();
     for (code, name) in rows {
         // Writing to a string cannot fail.

@@ -37,7 +37,9 @@ fn run(arguments: Arguments, terminal: Terminal) -> Result<u8> {
     match &arguments.command {
         Command::Validate(validate) => return commands::documents::validate(validate, terminal),
         Command::Schema => return commands::documents::schema(terminal),
-        Command::Explain { code } => return commands::documents::explain(code.as_deref(), terminal),
+        Command::Explain { code } => {
+            return commands::documents::explain(code.as_deref(), terminal);
+        }
         Command::Completions { shell } => return commands::completions::print(*shell, terminal),
         _ => {}
     }
@@ -48,18 +50,20 @@ fn run(arguments: Arguments, terminal: Terminal) -> Result<u8> {
 async fn dispatch(command: Command, settings: Settings, terminal: Terminal) -> Result<u8> {
     match command {
         Command::Plan(plan) => commands::plan::plan(&plan, &settings, terminal).await,
-        Command::Preview(preview) => commands::preview::preview(&preview, &settings, terminal).await,
         Command::Sample(run) => commands::run::run(&run, &settings, terminal).await,
         Command::Jobs(jobs) => commands::jobs::jobs(jobs, &settings, terminal).await,
         Command::State(state) => commands::state::state(state, &settings, terminal).await,
-        Command::Quarantine(quarantine) => commands::quarantine::quarantine(quarantine, &settings, terminal).await,
+        Command::Quarantine(quarantine) => {
+            commands::quarantine::quarantine(quarantine, &settings, terminal).await
+        }
         Command::Drift(drift) => commands::drift::drift(drift, &settings, terminal).await,
         Command::Mock(mock) => commands::mock::mock(&mock, terminal).await,
         Command::Info => commands::info::info(&settings, terminal),
         Command::Health => commands::health::health(&settings, terminal).await,
         Command::Gc(gc) => commands::gc::gc(&gc, &settings, terminal).await,
-        Command::Validate(_) | Command::Schema | Command::Explain { .. } | Command::Completions { .. } => {
-            Ok(exit_code::SUCCESS)
-        }
+        Command::Validate(_)
+        | Command::Schema
+        | Command::Explain { .. }
+        | Command::Completions { .. } => Ok(exit_code::SUCCESS),
     }
 }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle,
+};
 use runner_core::progress::{Progress, ProgressEvent, ProgressSink, Waiting};
 use runner_core::{Clock, SystemClock};
 
@@ -29,7 +31,11 @@ struct Shown {
 
 impl Display {
     pub(crate) fn new(terminal: Terminal) -> Self {
-        let target = if terminal.is_interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if terminal.is_interactive {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         Self {
             terminal,
             bars: MultiProgress::with_draw_target(target),
@@ -64,11 +70,13 @@ impl Display {
         }
         let now = self.clock.monotonic();
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let shown = streams.entry(progress.stream.clone()).or_insert_with(|| Shown {
-            bar: self.bar(&progress.stream),
-            last_line: None,
-            is_finished: false,
-        });
+        let shown = streams
+            .entry(progress.stream.clone())
+            .or_insert_with(|| Shown {
+                bar: self.bar(&progress.stream),
+                last_line: None,
+                is_finished: false,
+            });
         if let Some(total) = progress.total_rows {
             shown.bar.set_length(total);
         }
@@ -78,16 +86,25 @@ impl Display {
             shown.is_finished = true;
             shown.bar.abandon();
         }
-        let is_due = shown.last_line.is_none_or(|last| now.saturating_sub(last) >= LINE_EVERY);
+        let is_due = shown
+            .last_line
+            .is_none_or(|last| now.saturating_sub(last) >= LINE_EVERY);
         if !self.terminal.is_interactive && (progress.finished || is_due) {
             shown.last_line = Some(now);
-            self.terminal.note(&format!("{}: {} rows, {}", progress.stream, progress.rows, details(progress)));
+            self.terminal.note(&format!(
+                "{}: {} rows, {}",
+                progress.stream,
+                progress.rows,
+                details(progress)
+            ));
         }
     }
 
     fn bar(&self, stream: &str) -> ProgressBar {
         let bar = self.bars.add(ProgressBar::no_length());
-        let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {human_pos} rows ({per_sec}) {msg} {elapsed}");
+        let style = ProgressStyle::with_template(
+            "{spinner} {prefix:.bold} {human_pos} rows ({per_sec}) {msg} {elapsed}",
+        );
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.set_prefix(stream.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -100,11 +117,19 @@ impl ProgressSink for Display {
         match event {
             ProgressEvent::Stage { name } => self.line(&format!("· {name}")),
             ProgressEvent::Stream(progress) => self.stream(&progress),
-            ProgressEvent::Warning { stream, message, .. } => {
-                let at = stream.map(|stream| format!("{stream}: ")).unwrap_or_default();
+            ProgressEvent::Warning {
+                stream, message, ..
+            } => {
+                let at = stream
+                    .map(|stream| format!("{stream}: "))
+                    .unwrap_or_default();
                 self.line(&format!("warning: {at}{message}"));
             }
-            ProgressEvent::Resumed { attempt, pages, rows } => {
+            ProgressEvent::Resumed {
+                attempt,
+                pages,
+                rows,
+            } => {
                 self.line(&format!("· resumed (attempt {attempt}): {pages} pages with {rows} rows were sealed before"));
             }
         }
@@ -112,9 +137,17 @@ impl ProgressSink for Display {
 }
 
 fn details(progress: &Progress) -> String {
-    let mut text = format!("{} pages, {}", HumanCount(progress.pages), HumanBytes(progress.bytes));
+    let mut text = format!(
+        "{} pages, {}",
+        HumanCount(progress.pages),
+        HumanBytes(progress.bytes)
+    );
     if let (Some(chains), true) = (progress.chains, progress.chains.unwrap_or_default() > 1) {
-        text = format!("{text}, {}/{} chains", HumanCount(progress.chains_done), HumanCount(chains));
+        text = format!(
+            "{text}, {}/{} chains",
+            HumanCount(progress.chains_done),
+            HumanCount(chains)
+        );
     }
     if progress.quarantined > 0 {
         text = format!("{text}, {} quarantined", HumanCount(progress.quarantined));
@@ -125,7 +158,9 @@ fn details(progress: &Progress) -> String {
     let waiting = match &progress.waiting {
         None => return text,
         Some(Waiting::RateLimit { .. }) => "waiting for the rate limit".to_owned(),
-        Some(Waiting::Retry { attempt, reason, .. }) => format!("waiting for try {} ({reason})", attempt + 1),
+        Some(Waiting::Retry {
+            attempt, reason, ..
+        }) => format!("waiting for try {} ({reason})", attempt + 1),
         Some(Waiting::Sink) => "waiting for the sink".to_owned(),
         Some(Waiting::Engine) => "waiting for the engine".to_owned(),
     };

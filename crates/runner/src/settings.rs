@@ -79,16 +79,37 @@ impl Settings {
             Some(path) => read(path)?,
             None => File::default(),
         };
-        let mut resolver = Resolver { file: global.config.clone(), origins: Vec::new() };
+        let mut resolver = Resolver {
+            file: global.config.clone(),
+            origins: Vec::new(),
+        };
         let runner_id = resolver.text("runner_id", None, "RUNNER_ID", file.runner_id, "local");
         let tenant_id = resolver.text("tenant_id", None, "TENANT_ID", file.tenant_id, "");
         let profile = resolver.pick("profile", None, file.profile, Profile::Local);
-        let data_dir = resolver.pick("data_dir", global.data_dir.clone(), file.data_dir, PathBuf::from(".ingestion-runner"));
-        let secrets_file = resolver.pick("secrets_file", global.secrets.clone().map(Some), file.secrets_file.map(Some), None);
+        let data_dir = resolver.pick(
+            "data_dir",
+            global.data_dir.clone(),
+            file.data_dir,
+            PathBuf::from(".ingestion-runner"),
+        );
+        let secrets_file = resolver.pick(
+            "secrets_file",
+            global.secrets.clone().map(Some),
+            file.secrets_file.map(Some),
+            None,
+        );
         let timeout = resolver.timeout(file.job_timeout_seconds)?;
         let engine_fallback = file.engine_fallback.as_deref() != Some("none");
-        resolver.note("engine_fallback", engine_fallback.into(), file.engine_fallback.is_some());
-        resolver.note("supported_engines", json(&file.supported_engines), file.supported_engines.is_some());
+        resolver.note(
+            "engine_fallback",
+            engine_fallback.into(),
+            file.engine_fallback.is_some(),
+        );
+        resolver.note(
+            "supported_engines",
+            json(&file.supported_engines),
+            file.supported_engines.is_some(),
+        );
         let names: Vec<_> = file.connections.keys().cloned().collect();
         resolver.note("connections", json(&names), !names.is_empty());
         let engines: Vec<_> = file.engine_configs.keys().cloned().collect();
@@ -117,7 +138,7 @@ impl Settings {
             connections: self.connections.clone(),
             engines: self.engines(),
             supported_engines: self.supported_engines.clone(),
-            engine_fallback: self.engine_fallback,
+            refuse_engine_fallback: !self.engine_fallback,
             secrets_writable,
             job_timeout_seconds: self.job_timeout_seconds,
         }
@@ -125,7 +146,11 @@ impl Settings {
 
     /// External engines with an address.
     fn engines(&self) -> BTreeMap<EngineName, String> {
-        let named = [("seatunnel", EngineName::Seatunnel), ("spark", EngineName::Spark), ("flink", EngineName::Flink)];
+        let named = [
+            ("seatunnel", EngineName::Seatunnel),
+            ("spark", EngineName::Spark),
+            ("flink", EngineName::Flink),
+        ];
         named
             .into_iter()
             .filter_map(|(key, engine)| {
@@ -137,8 +162,17 @@ impl Settings {
 }
 
 impl Resolver {
-    fn text(&mut self, key: &'static str, flag: Option<String>, variable: &str, file: Option<String>, default: &str) -> String {
-        let environment = std::env::var(variable).ok().filter(|value| !value.is_empty());
+    fn text(
+        &mut self,
+        key: &'static str,
+        flag: Option<String>,
+        variable: &str,
+        file: Option<String>,
+        default: &str,
+    ) -> String {
+        let environment = std::env::var(variable)
+            .ok()
+            .filter(|value| !value.is_empty());
         let (value, origin) = match (flag, environment, file) {
             (Some(value), _, _) => (value, Origin::Flag),
             (None, Some(value), _) => (value, Origin::Environment(variable.to_owned())),
@@ -149,7 +183,13 @@ impl Resolver {
         value
     }
 
-    fn pick<T: Serialize>(&mut self, key: &'static str, flag: Option<T>, file: Option<T>, default: T) -> T {
+    fn pick<T: Serialize>(
+        &mut self,
+        key: &'static str,
+        flag: Option<T>,
+        file: Option<T>,
+        default: T,
+    ) -> T {
         let (value, origin) = match (flag, file) {
             (Some(value), _) => (value, Origin::Flag),
             (None, Some(value)) => (value, self.file_origin()),
@@ -163,8 +203,11 @@ impl Resolver {
         const VARIABLE: &str = "JOB_TIMEOUT_SECONDS";
         let environment = match std::env::var(VARIABLE) {
             Ok(text) if !text.is_empty() => Some(text.parse::<u64>().map_err(|error| {
-                Error::new(ErrorKind::Config, format!("{VARIABLE} is `{text}`, which is no number of seconds"))
-                    .with_source(error)
+                Error::new(
+                    ErrorKind::Config,
+                    format!("{VARIABLE} is `{text}`, which is no number of seconds"),
+                )
+                .with_source(error)
             })?),
             _ => None,
         };
@@ -174,12 +217,17 @@ impl Resolver {
             (None, None) => Origin::Default,
         };
         let value = environment.or(file);
-        self.origins.push(("job_timeout_seconds", json(&value), origin));
+        self.origins
+            .push(("job_timeout_seconds", json(&value), origin));
         Ok(value)
     }
 
     fn note(&mut self, key: &'static str, value: Value, is_from_file: bool) {
-        let origin = if is_from_file { self.file_origin() } else { Origin::Default };
+        let origin = if is_from_file {
+            self.file_origin()
+        } else {
+            Origin::Default
+        };
         self.origins.push((key, value, origin));
     }
 
@@ -193,7 +241,12 @@ fn json(value: &impl Serialize) -> Value {
 }
 
 fn read(path: &Path) -> Result<File> {
-    let failed = |what: &str| Error::new(ErrorKind::Config, format!("{what} the configuration file `{}`", path.display()));
+    let failed = |what: &str| {
+        Error::new(
+            ErrorKind::Config,
+            format!("{what} the configuration file `{}`", path.display()),
+        )
+    };
     let bytes = std::fs::read(path).map_err(|error| failed("failed to read").with_source(error))?;
     let value = parse(path, &bytes)?;
     if let Some(object) = value.as_object() {
@@ -214,15 +267,26 @@ fn read(path: &Path) -> Result<File> {
 fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
     let name = path.display().to_string();
     let problem = |diagnostic: &runner_spec::Diagnostic| {
-        let at = diagnostic.location.as_ref().map(|location| format!(" (line {}, column {})", location.line, location.column));
+        let at = diagnostic
+            .location
+            .as_ref()
+            .map(|location| format!(" (line {}, column {})", location.line, location.column));
         Error::new(
             ErrorKind::Config,
-            format!("failed to read the configuration file `{name}`: {}{}", diagnostic.message, at.unwrap_or_default()),
+            format!(
+                "failed to read the configuration file `{name}`: {}{}",
+                diagnostic.message,
+                at.unwrap_or_default()
+            ),
         )
     };
-    let source = runner_spec::Source::from_bytes(&name, bytes).map_err(|diagnostic| problem(&diagnostic))?;
+    let source =
+        runner_spec::Source::from_bytes(&name, bytes).map_err(|diagnostic| problem(&diagnostic))?;
     runner_spec::read_value(&source).map_err(|diagnostics| match diagnostics.first() {
         Some(diagnostic) => problem(diagnostic),
-        None => Error::new(ErrorKind::Config, format!("the configuration file `{name}` is empty")),
+        None => Error::new(
+            ErrorKind::Config,
+            format!("the configuration file `{name}` is empty"),
+        ),
     })
 }

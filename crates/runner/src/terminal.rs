@@ -28,25 +28,37 @@ impl Terminal {
             Color::Never => false,
             Color::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none(),
         };
-        Self { json: global.json, colour, is_interactive: is_terminal && !global.json }
+        Self {
+            json: global.json,
+            colour,
+            is_interactive: is_terminal && !global.json,
+        }
     }
 
     pub(crate) fn render_options(&self) -> runner_spec::RenderOptions {
-        runner_spec::RenderOptions { width: WIDTH, colour: self.colour }
+        runner_spec::RenderOptions {
+            width: WIDTH,
+            colour: self.colour,
+        }
     }
 
     /// A result, for people or for a pipe.
     pub(crate) fn print(&self, text: &str) -> Result<()> {
         let mut out = std::io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| {
-            if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }
+            if text.ends_with('\n') {
+                Ok(())
+            } else {
+                out.write_all(b"\n")
+            }
         });
         Self::ended(written.and_then(|()| out.flush()))
     }
 
     pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|error| Error::new(ErrorKind::Internal, "failed to write JSON").with_source(error))?;
+        let text = serde_json::to_string_pretty(value).map_err(|error| {
+            Error::new(ErrorKind::Internal, "failed to write JSON").with_source(error)
+        })?;
         self.print(&text)
     }
 
@@ -67,8 +79,16 @@ impl Terminal {
             let _ = self.print_json(&body);
             return;
         }
-        let (red, bold, plain) = if self.colour { ("\x1b[31;1m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-        self.note(&format!("{red}error{plain}{bold}[{}]{plain}: {}", error.kind(), error.chain()));
+        let (red, bold, plain) = if self.colour {
+            ("\x1b[31;1m", "\x1b[1m", "\x1b[0m")
+        } else {
+            ("", "", "")
+        };
+        self.note(&format!(
+            "{red}error{plain}{bold}[{}]{plain}: {}",
+            error.kind(),
+            error.chain()
+        ));
         if let Some(help) = error.help() {
             self.note(&format!("  {bold}help{plain}: {help}"));
         }
@@ -77,9 +97,11 @@ impl Terminal {
     /// A reader that has seen enough (`| head`) is no failure.
     fn ended(written: std::io::Result<()>) -> Result<()> {
         match written {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Error::new(ErrorKind::Internal, "failed to write to standard output").with_source(error))
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::new(
+                ErrorKind::Internal,
+                "failed to write to standard output",
+            )
+            .with_source(error)),
             _ => Ok(()),
         }
     }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use runner_core::{Clock, Result};
+use runner_core::{Clock, Result, TenantId};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -78,6 +78,17 @@ impl SqliteStore {
             })?;
         migrations::run(&pool, &path).await?;
         Ok(Self { pool, clock })
+    }
+
+    /// Tenants that have feeds here. For a command line that acts for whoever owns the file, never for a caller of a server.
+    pub async fn tenants(&self) -> Result<Vec<TenantId>> {
+        let mut transaction = self.read().await?;
+        let tenants: Vec<String> =
+            sqlx::query_scalar("SELECT DISTINCT tenant FROM feeds ORDER BY tenant")
+                .fetch_all(&mut *transaction)
+                .await
+                .during("read the tenants")?;
+        Ok(tenants.into_iter().map(TenantId::new).collect())
     }
 
     /// Waits for statements that run and closes the file.

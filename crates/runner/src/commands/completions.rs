@@ -10,7 +10,12 @@ use crate::terminal::Terminal;
 
 pub(crate) fn print(shell: Shell, terminal: Terminal) -> Result<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "ingestion-runner", &mut script);
+    clap_complete::generate(
+        shell,
+        &mut Arguments::command(),
+        "ingestion-runner",
+        &mut script,
+    );
     terminal.print(&String::from_utf8_lossy(&script))?;
     Ok(exit_code::SUCCESS)
 }

@@ -28,14 +28,26 @@ pub(crate) fn validate(arguments: &ValidateArguments, terminal: Terminal) -> Res
             terminal.print(&format!("{}: valid", file.display()))?;
             continue;
         }
-        terminal.print(&render(diagnostics, &document.loaded.sources, terminal.render_options()))?;
+        terminal.print(&render(
+            diagnostics,
+            &document.loaded.sources,
+            terminal.render_options(),
+        ))?;
         let verdict = if has_errors { "not valid" } else { "valid" };
-        terminal.print(&format!("{}: {verdict}, {}", file.display(), summary(diagnostics)))?;
+        terminal.print(&format!(
+            "{}: {verdict}, {}",
+            file.display(),
+            summary(diagnostics)
+        ))?;
     }
     if terminal.json {
         terminal.print_json(&json!({ "valid": is_valid, "files": reports }))?;
     }
-    Ok(if is_valid { exit_code::SUCCESS } else { exit_code::of(ErrorKind::Spec) })
+    Ok(if is_valid {
+        exit_code::SUCCESS
+    } else {
+        exit_code::of(ErrorKind::Spec)
+    })
 }
 
 pub(crate) fn schema(terminal: Terminal) -> Result<u8> {
@@ -56,12 +68,22 @@ pub(crate) fn explain(code: Option<&str>, terminal: Terminal) -> Result<u8> {
     };
     let code: Code = text.to_uppercase().parse().map_err(|_| {
         let known: Vec<_> = Code::all().iter().map(|code| code.as_str()).collect();
-        let error = Error::new(ErrorKind::NotFound, format!("there is no diagnostic `{text}`"));
+        let error = Error::new(
+            ErrorKind::NotFound,
+            format!("there is no diagnostic `{text}`"),
+        );
         match nearest(&text.to_uppercase(), known) {
-            Some(known) => error.with_help(format!("did you mean `{known}`? `explain` alone lists all of them")),
+            Some(known) => error.with_help(format!(
+                "did you mean `{known}`? `explain` alone lists all of them"
+            )),
             None => error.with_help("`explain` alone lists all of them"),
         }
     })?;
-    terminal.print(&format!("{}: {}\n\n{}", code.as_str(), code.title(), code.explanation()))?;
+    terminal.print(&format!(
+        "{}: {}\n\n{}",
+        code.as_str(),
+        code.title(),
+        code.explanation()
+    ))?;
     Ok(exit_code::SUCCESS)
 }

@@ -26,7 +26,10 @@ pub(crate) async fn planned(
     let document = Document::read(&arguments.file, &arguments.overlay, arguments.strict)?;
     let state = match &document.loaded.spec {
         Some(spec) => {
-            let feed = FeedId { tenant: TenantId::new(&spec.provider.tenant_id), name: spec.name.clone() };
+            let feed = FeedId {
+                tenant: TenantId::new(&spec.provider.tenant_id),
+                name: spec.name.clone(),
+            };
             stored_schemas(store, &feed).await?
         }
         None => FeedSchemas::default(),
@@ -42,17 +45,28 @@ pub(crate) async fn planned(
         show(&planned.diagnostics, &planned.sources, terminal);
     }
     if is_refused {
-        return Err(Error::new(ErrorKind::Spec, "the engine can't run this document"));
+        return Err(Error::new(
+            ErrorKind::Spec,
+            "the engine can't run this document",
+        ));
     }
     Ok(planned)
 }
 
 pub(crate) fn registry(settings: &Settings, store: &Store) -> Result<Arc<Registry>> {
-    Ok(Arc::new(Registry::new(settings, wiring::secrets(settings)?, Arc::clone(&store.clock))))
+    Ok(Arc::new(Registry::new(
+        settings,
+        wiring::secrets(settings)?,
+        Arc::clone(&store.clock),
+    )))
 }
 
 /// The runner of jobs in this process.
-pub(crate) fn job_runner(settings: &Settings, store: &Store, progress: Arc<dyn ProgressSink>) -> Result<JobRunner> {
+pub(crate) fn job_runner(
+    settings: &Settings,
+    store: &Store,
+    progress: Arc<dyn ProgressSink>,
+) -> Result<JobRunner> {
     let registry = registry(settings, store)?;
     Ok(JobRunner::new(Ports {
         jobs: store.jobs(),
@@ -68,6 +82,13 @@ pub(crate) fn job_runner(settings: &Settings, store: &Store, progress: Arc<dyn P
 
 async fn stored_schemas(store: &Store, feed: &FeedId) -> Result<FeedSchemas> {
     let state = store.feeds().state(feed).await?;
-    let streams = state.schemas.into_iter().map(|(stream, schema)| (stream, schema.columns)).collect();
-    Ok(FeedSchemas { streams, ..FeedSchemas::default() })
+    let streams = state
+        .schemas
+        .into_iter()
+        .map(|(stream, schema)| (stream, schema.columns))
+        .collect();
+    Ok(FeedSchemas {
+        streams,
+        ..FeedSchemas::default()
+    })
 }

@@ -14,12 +14,21 @@ use crate::wiring::Store;
 /// Jobs whose parts are taken away in one call.
 const JOBS: u32 = 100;
 
-pub(crate) async fn gc(arguments: &GcArguments, settings: &Settings, terminal: Terminal) -> Result<u8> {
+pub(crate) async fn gc(
+    arguments: &GcArguments,
+    settings: &Settings,
+    terminal: Terminal,
+) -> Result<u8> {
     use runner_core::commit::Committers as _;
     let store = Store::open(settings).await?;
     let before = chrono::Duration::try_days(i64::from(arguments.keep_days))
         .and_then(|kept| SystemClock::new().now().checked_sub_signed(kept))
-        .ok_or_else(|| Error::new(ErrorKind::Config, "`--keep-days` is longer than time itself"))?;
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Config,
+                "`--keep-days` is longer than time itself",
+            )
+        })?;
     let dry_run = !arguments.apply;
     let expired = store.jobs().expire_kept(before, dry_run).await?;
     let mut discarded = Vec::new();
@@ -37,7 +46,11 @@ pub(crate) async fn gc(arguments: &GcArguments, settings: &Settings, terminal: T
                 .cloned()
                 .collect();
             if !of_load.is_empty() {
-                registry.committer(&job.plan, load).await?.discard(&of_load).await?;
+                registry
+                    .committer(&job.plan, load)
+                    .await?
+                    .discard(&of_load)
+                    .await?;
             }
         }
         store.jobs().discarded(&job.id).await?;
@@ -58,7 +71,11 @@ pub(crate) async fn gc(arguments: &GcArguments, settings: &Settings, terminal: T
         }))?;
         return Ok(exit_code::SUCCESS);
     }
-    let verb = if dry_run { "would be taken away" } else { "taken away" };
+    let verb = if dry_run {
+        "would be taken away"
+    } else {
+        "taken away"
+    };
     terminal.print(&format!(
         "{verb}: kept rows of {} jobs, leftovers of {} jobs, {} quarantine files, {} jobs with their events\n{}",
         expired.len(),

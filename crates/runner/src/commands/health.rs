@@ -20,9 +20,16 @@ pub(crate) async fn health(settings: &Settings, terminal: Terminal) -> Result<u8
     };
     add("store", store(settings).await);
     add("secrets", secrets(settings).await);
-    add("engine_embedded", Ok(json!({ "status": "healthy", "version": env!("CARGO_PKG_VERSION") })));
-    let millis = u32::try_from(SystemClock::new().now().timestamp_subsec_millis()).unwrap_or_default();
-    #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^53")]
+    add(
+        "engine_embedded",
+        Ok(json!({ "status": "healthy", "version": env!("CARGO_PKG_VERSION") })),
+    );
+    let millis =
+        u32::try_from(SystemClock::new().now().timestamp_subsec_millis()).unwrap_or_default();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "seconds since the epoch are far below 2^53"
+    )]
     let seconds = SystemClock::new().now().timestamp() as f64 + f64::from(millis) / 1000.0;
     terminal.print_json(&json!({
         "status": if is_healthy { "healthy" } else { "unhealthy" },
@@ -31,7 +38,11 @@ pub(crate) async fn health(settings: &Settings, terminal: Terminal) -> Result<u8
         "timestamp": seconds,
         "components": components,
     }))?;
-    Ok(if is_healthy { exit_code::SUCCESS } else { exit_code::of(runner_core::ErrorKind::Config) })
+    Ok(if is_healthy {
+        exit_code::SUCCESS
+    } else {
+        exit_code::of(runner_core::ErrorKind::Config)
+    })
 }
 
 async fn store(settings: &Settings) -> Result<Value> {

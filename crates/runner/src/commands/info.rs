@@ -13,7 +13,10 @@ pub(crate) fn info(settings: &Settings, terminal: Terminal) -> Result<u8> {
     if terminal.json {
         let mut map = Map::new();
         for (key, value, origin) in &settings.origins {
-            map.insert((*key).to_owned(), json!({ "value": value, "origin": origin }));
+            map.insert(
+                (*key).to_owned(),
+                json!({ "value": value, "origin": origin }),
+            );
         }
         terminal.print_json(&json!({ "version": env!("CARGO_PKG_VERSION"), "settings": map }))?;
         return Ok(exit_code::SUCCESS);

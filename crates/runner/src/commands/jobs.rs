@@ -16,24 +16,39 @@ use crate::wiring::{Store, operator};
 /// Events shown of one job.
 const EVENTS: u32 = 200;
 
-pub(crate) async fn jobs(command: JobsCommand, settings: &Settings, terminal: Terminal) -> Result<u8> {
+pub(crate) async fn jobs(
+    command: JobsCommand,
+    settings: &Settings,
+    terminal: Terminal,
+) -> Result<u8> {
     let store = Store::open(settings).await?;
     match command {
         JobsCommand::List { feed, limit } => list(&store, settings, feed, limit, terminal).await,
-        JobsCommand::Show { id } => show(&store, &find(&store, settings, &id).await?, terminal).await,
+        JobsCommand::Show { id } => {
+            show(&store, &find(&store, settings, &id).await?, terminal).await
+        }
         JobsCommand::Resume { id } | JobsCommand::Retry { id } => {
             let job = find(&store, settings, &id).await?;
-            store.jobs().reopen(&job.feed.tenant, &job.id, &operator()).await?;
+            store
+                .jobs()
+                .reopen(&job.feed.tenant, &job.id, &operator())
+                .await?;
             drive(&store, settings, &job.feed.tenant, &job.id, terminal).await
         }
         JobsCommand::Abandon { id, sink, reason } => {
             let job = find(&store, settings, &id).await?;
-            store.jobs().abandon(&job.feed.tenant, &job.id, &sink, &reason, &operator()).await?;
+            store
+                .jobs()
+                .abandon(&job.feed.tenant, &job.id, &sink, &reason, &operator())
+                .await?;
             drive(&store, settings, &job.feed.tenant, &job.id, terminal).await
         }
         JobsCommand::Cancel { id } => {
             let job = find(&store, settings, &id).await?;
-            let state = store.jobs().request_cancel(&job.feed.tenant, &job.id, &operator()).await?;
+            let state = store
+                .jobs()
+                .request_cancel(&job.feed.tenant, &job.id, &operator())
+                .await?;
             if terminal.json {
                 terminal.print_json(&json!({ "job_id": job.id, "status": state }))?;
             } else {
@@ -57,11 +72,24 @@ async fn find(store: &Store, settings: &Settings, id: &str) -> Result<Job> {
             return Ok(job);
         }
     }
-    Err(Error::new(ErrorKind::NotFound, format!("there is no job `{id}`")).with_help("`jobs list` shows the jobs"))
+    Err(
+        Error::new(ErrorKind::NotFound, format!("there is no job `{id}`"))
+            .with_help("`jobs list` shows the jobs"),
+    )
 }
 
-async fn list(store: &Store, settings: &Settings, feed: Option<String>, limit: u32, terminal: Terminal) -> Result<u8> {
-    let filter = JobFilter { feed, limit, ..JobFilter::default() };
+async fn list(
+    store: &Store,
+    settings: &Settings,
+    feed: Option<String>,
+    limit: u32,
+    terminal: Terminal,
+) -> Result<u8> {
+    let filter = JobFilter {
+        feed,
+        limit,
+        ..JobFilter::default()
+    };
     let mut jobs = Vec::new();
     for tenant in tenants(store, settings).await? {
         jobs.extend(store.jobs().list(&tenant, &filter).await?);
@@ -71,9 +99,16 @@ async fn list(store: &Store, settings: &Settings, feed: Option<String>, limit: u
         terminal.print_json(&json!({ "jobs": jobs }))?;
         return Ok(exit_code::SUCCESS);
     }
-    let mut text = format!("{:<38} {:<26} {:<11} {:<20} {}\n", "JOB", "FEED", "STATUS", "CREATED", "ERROR");
+    let mut text = format!(
+        "{:<38} {:<26} {:<11} {:<20} {}\n",
+        "JOB", "FEED", "STATUS", "CREATED", "ERROR"
+    );
     for job in &jobs {
-        let error = job.failure.as_ref().map(|failure| failure.kind.as_str()).unwrap_or_default();
+        let error = job
+            .failure
+            .as_ref()
+            .map(|failure| failure.kind.as_str())
+            .unwrap_or_default();
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
@@ -84,13 +119,20 @@ async fn list(store: &Store, settings: &Settings, feed: Option<String>, limit: u
             job.created_at.format("%Y-%m-%d %H:%M:%S").to_string(),
         );
     }
-    terminal.print(if jobs.is_empty() { "no job has run here yet\n" } else { &text })?;
+    terminal.print(if jobs.is_empty() {
+        "no job has run here yet\n"
+    } else {
+        &text
+    })?;
     Ok(exit_code::SUCCESS)
 }
 
 async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
     let streams = store.jobs().summary(&job.feed.tenant, &job.id).await?;
-    let events = store.jobs().events(&job.feed.tenant, &job.id, 0, EVENTS).await?;
+    let events = store
+        .jobs()
+        .events(&job.feed.tenant, &job.id, 0, EVENTS)
+        .await?;
     if terminal.json {
         let mut value = summary(job);
         value["streams"] = json!(streams);
@@ -99,7 +141,13 @@ async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
         terminal.print_json(&value)?;
         return Ok(exit_code::SUCCESS);
     }
-    let mut text = format!("{}\n  feed      {}\n  status    {}\n  attempt   {}\n", job.id, job.feed, job.state.as_str(), job.attempt.0);
+    let mut text = format!(
+        "{}\n  feed      {}\n  status    {}\n  attempt   {}\n",
+        job.id,
+        job.feed,
+        job.state.as_str(),
+        job.attempt.0
+    );
     // Writing to a string cannot fail.
     if let Some(failure) = &job.failure {
         let _ = writeln!(text, "  error     [{}] {}", failure.kind, failure.message);
@@ -108,14 +156,22 @@ async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
         }
     }
     if let Some(blocked) = &job.blocked_on {
-        let _ = writeln!(text, "  waits for {}: {} ({} tries)", blocked.load, blocked.message, blocked.tries);
+        let _ = writeln!(
+            text,
+            "  waits for {}: {} ({} tries)",
+            blocked.load, blocked.message, blocked.tries
+        );
     }
     for stream in &streams {
         let totals = &stream.totals;
         let _ = writeln!(
             text,
             "  stream    {}: {} rows read, {} passed, {} quarantined, {} pages",
-            stream.stream, totals.rows_read, totals.rows_passed, totals.rows_quarantined, totals.pages
+            stream.stream,
+            totals.rows_read,
+            totals.rows_passed,
+            totals.rows_quarantined,
+            totals.pages
         );
     }
     for load in &job.loads {
@@ -127,7 +183,13 @@ async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
         let _ = writeln!(text, "  sink      {}: {state}", load.load);
     }
     for (_, event) in &events {
-        let _ = writeln!(text, "  {}  {} (attempt {})", event.at.format("%H:%M:%S%.3f"), event.name, event.attempt.0);
+        let _ = writeln!(
+            text,
+            "  {}  {} (attempt {})",
+            event.at.format("%H:%M:%S%.3f"),
+            event.name,
+            event.attempt.0
+        );
     }
     terminal.print(&text)?;
     Ok(exit_code::SUCCESS)

@@ -14,17 +14,34 @@ use crate::terminal::Terminal;
 pub(crate) async fn mock(arguments: &MockArguments, terminal: Terminal) -> Result<u8> {
     let document = Document::read(&arguments.file, &[] as &[&str], false)?;
     let Some(spec) = &document.loaded.spec else {
-        show(&document.loaded.diagnostics, &document.loaded.sources, terminal);
-        return Err(Error::new(ErrorKind::Spec, "the document has errors, so there is nothing to serve"));
+        show(
+            &document.loaded.diagnostics,
+            &document.loaded.sources,
+            terminal,
+        );
+        return Err(Error::new(
+            ErrorKind::Spec,
+            "the document has errors, so there is nothing to serve",
+        ));
     };
-    let volume = Volume { rows: arguments.rows, parents: arguments.parents, seed: arguments.seed };
+    let volume = Volume {
+        rows: arguments.rows,
+        parents: arguments.parents,
+        seed: arguments.seed,
+    };
     let mock = Mock::new(spec, volume, Arc::new(SystemClock::new()))?;
-    let listener = TcpListener::bind(("127.0.0.1", arguments.port)).await.map_err(|error| {
-        Error::new(ErrorKind::Config, format!("failed to listen on 127.0.0.1:{}", arguments.port)).with_source(error)
+    let listener = TcpListener::bind(("127.0.0.1", arguments.port))
+        .await
+        .map_err(|error| {
+            Error::new(
+                ErrorKind::Config,
+                format!("failed to listen on 127.0.0.1:{}", arguments.port),
+            )
+            .with_source(error)
+        })?;
+    let address = listener.local_addr().map_err(|error| {
+        Error::new(ErrorKind::Internal, "the listener has no address").with_source(error)
     })?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Error::new(ErrorKind::Internal, "the listener has no address").with_source(error))?;
     terminal.print(&format!("listening on http://{address}"))?;
     tokio::select! {
         served = mock.serve(listener) => served?,

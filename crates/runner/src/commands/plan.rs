@@ -10,13 +10,18 @@ use crate::settings::Settings;
 use crate::terminal::Terminal;
 use crate::wiring::Store;
 
-pub(crate) async fn plan(arguments: &PlanArguments, settings: &Settings, terminal: Terminal) -> Result<u8> {
+pub(crate) async fn plan(
+    arguments: &PlanArguments,
+    settings: &Settings,
+    terminal: Terminal,
+) -> Result<u8> {
     let store = Store::open(settings).await?;
     let planned = planned(&arguments.feed, &store, settings, terminal).await?;
     if terminal.json {
-        terminal.print_json(&json!({ "plan": planned.plan, "diagnostics": planned.diagnostics }))?;
+        terminal
+            .print_json(&json!({ "plan": planned.plan, "diagnostics": planned.diagnostics }))?;
     } else {
-        terminal.print(&runner_plan::describe(&planned.plan))?;
+        terminal.print_json(&planned.plan)?;
     }
     Ok(exit_code::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use runner_core::quarantine::{QuarantineFile, QuarantineFilter};
 use runner_core::{Error, ErrorKind, JobId, Result, TenantId};
@@ -19,13 +19,16 @@ use crate::wiring::Store;
 /// Files listed at most.
 const LISTED: u32 = 200;
 
-pub(crate) async fn quarantine(command: QuarantineCommand, settings: &Settings, terminal: Terminal) -> Result<u8> {
+pub(crate) async fn quarantine(
+    command: QuarantineCommand,
+    settings: &Settings,
+    terminal: Terminal,
+) -> Result<u8> {
     let store = Store::open(settings).await?;
     match command {
         QuarantineCommand::List { feed } => list(&store, settings, feed, terminal).await,
-        QuarantineCommand::Show { job, stream, limit } => show(&store, settings, &job, stream, limit, terminal).await,
-        QuarantineCommand::Replay { job, file } => {
-            crate::commands::run::replay(&store, settings, &JobId::new(job), &file, terminal).await
+        QuarantineCommand::Show { job, stream, limit } => {
+            show(&store, settings, &job, stream, limit, terminal).await
         }
     }
 }
@@ -37,8 +40,17 @@ async fn tenants(store: &Store, settings: &Settings) -> Result<Vec<TenantId>> {
     }
 }
 
-async fn list(store: &Store, settings: &Settings, feed: Option<String>, terminal: Terminal) -> Result<u8> {
-    let filter = QuarantineFilter { feed, limit: LISTED, ..QuarantineFilter::default() };
+async fn list(
+    store: &Store,
+    settings: &Settings,
+    feed: Option<String>,
+    terminal: Terminal,
+) -> Result<u8> {
+    let filter = QuarantineFilter {
+        feed,
+        limit: LISTED,
+        ..QuarantineFilter::default()
+    };
     let mut files = Vec::new();
     for tenant in tenants(store, settings).await? {
         files.extend(store.quarantine().files(&tenant, &filter).await?);
@@ -47,7 +59,10 @@ async fn list(store: &Store, settings: &Settings, feed: Option<String>, terminal
         terminal.print_json(&json!({ "files": files }))?;
         return Ok(exit_code::SUCCESS);
     }
-    let mut text = format!("{:<40} {:<24} {:<20} {:>8}  {:<8}\n", "JOB", "FEED", "STREAM", "ROWS", "RUN");
+    let mut text = format!(
+        "{:<40} {:<24} {:<20} {:>8}  {:<8}\n",
+        "JOB", "FEED", "STREAM", "ROWS", "RUN"
+    );
     for file in &files {
         let mark = serde_json::to_value(file.mark).unwrap_or_default();
         // Writing to a string cannot fail.
@@ -61,7 +76,11 @@ async fn list(store: &Store, settings: &Settings, feed: Option<String>, terminal
             mark.as_str().unwrap_or_default()
         );
     }
-    terminal.print(if files.is_empty() { "the quarantine is empty\n" } else { &text })?;
+    terminal.print(if files.is_empty() {
+        "the quarantine is empty\n"
+    } else {
+        &text
+    })?;
     Ok(exit_code::SUCCESS)
 }
 
@@ -73,7 +92,12 @@ async fn show(
     limit: usize,
     terminal: Terminal,
 ) -> Result<u8> {
-    let filter = QuarantineFilter { job: Some(JobId::new(job)), stream, limit: LISTED, ..QuarantineFilter::default() };
+    let filter = QuarantineFilter {
+        job: Some(JobId::new(job)),
+        stream,
+        limit: LISTED,
+        ..QuarantineFilter::default()
+    };
     let mut files = Vec::new();
     for tenant in tenants(store, settings).await? {
         files.extend(store.quarantine().files(&tenant, &filter).await?);
@@ -93,21 +117,43 @@ async fn show(
     for row in &rows {
         let field = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}  {}  page {} row {}", field("stream"), field("request"), row["page"], row["row"]);
+        let _ = writeln!(
+            text,
+            "{}  {}  page {} row {}",
+            field("stream"),
+            field("request"),
+            row["page"],
+            row["row"]
+        );
         for reason in row["reasons"].as_array().into_iter().flatten() {
-            let _ = writeln!(text, "    {}: {}", reason["code"].as_str().unwrap_or_default(), reason["message"].as_str().unwrap_or_default());
+            let _ = writeln!(
+                text,
+                "    {}: {}",
+                reason["code"].as_str().unwrap_or_default(),
+                reason["message"].as_str().unwrap_or_default()
+            );
         }
         let _ = writeln!(text, "    {}", field("raw"));
     }
-    terminal.print(if rows.is_empty() { "no quarantined rows of that job\n" } else { &text })?;
+    terminal.print(if rows.is_empty() {
+        "no quarantined rows of that job\n"
+    } else {
+        &text
+    })?;
     Ok(exit_code::SUCCESS)
 }
 
 /// Rows of a file as JSON, those left out that a chain's new start superseded.
 fn read(file: &QuarantineFile, limit: usize) -> Result<Vec<Value>> {
-    let Some(path) = PartFolder::file(&file.part) else { return Ok(Vec::new()) };
+    let Some(path) = PartFolder::file(&file.part) else {
+        return Ok(Vec::new());
+    };
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::new(ErrorKind::NotFound, format!("failed to read the quarantine file `{}`", path.display())).with_source(error)
+        Error::new(
+            ErrorKind::NotFound,
+            format!("failed to read the quarantine file `{}`", path.display()),
+        )
+        .with_source(error)
     };
     let reader = File::open(&path).map_err(|error| failed(error.into()))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(reader)
@@ -118,7 +164,10 @@ fn read(file: &QuarantineFile, limit: usize) -> Result<Vec<Value>> {
     for batch in reader {
         let batch = batch.map_err(|error| failed(error.into()))?;
         for row in 0..batch.num_rows() {
-            let is_superseded = file.superseded.iter().any(|(from, to)| (*from..*to).contains(&number));
+            let is_superseded = file
+                .superseded
+                .iter()
+                .any(|(from, to)| (*from..*to).contains(&number));
             number += 1;
             if is_superseded {
                 continue;
@@ -144,7 +193,9 @@ fn json(batch: &RecordBatch, row: usize) -> Value {
         };
         // Reasons are a list already, not a text of one.
         let value = match (field.name().as_str(), value) {
-            ("reasons", Value::String(text)) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            ("reasons", Value::String(text)) => {
+                serde_json::from_str(&text).unwrap_or(Value::String(text))
+            }
             (_, value) => value,
         };
         object.insert(field.name().clone(), value);

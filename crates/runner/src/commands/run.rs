@@ -1,6 +1,5 @@
 //! `sample` (and `run`): one run of a feed in the foreground, through the job store.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use runner_core::job::{Claim, Created, Job, JobState, NewJob};
@@ -18,10 +17,17 @@ use crate::settings::Settings;
 use crate::terminal::Terminal;
 use crate::wiring::{Store, operator};
 
-pub(crate) async fn run(arguments: &RunArguments, settings: &Settings, terminal: Terminal) -> Result<u8> {
+pub(crate) async fn run(
+    arguments: &RunArguments,
+    settings: &Settings,
+    terminal: Terminal,
+) -> Result<u8> {
     let store = Store::open(settings).await?;
     let planned = planned(&arguments.feed, &store, settings, terminal).await?;
-    let feed = FeedId { tenant: TenantId::new(&planned.plan.tenant), name: planned.plan.feed.clone() };
+    let feed = FeedId {
+        tenant: TenantId::new(&planned.plan.tenant),
+        name: planned.plan.feed.clone(),
+    };
     let parameters = parameters_hash(&planned)?;
     let id = match store.jobs().unfinished(&feed).await? {
         None => create(&store, &feed, planned, parameters).await?,
@@ -29,8 +35,15 @@ pub(crate) async fn run(arguments: &RunArguments, settings: &Settings, terminal:
             discard(&store, &job, terminal).await?;
             create(&store, &feed, planned, parameters).await?
         }
-        Some(job) if job.document_hash == planned.plan.document_hash && job.parameters_hash == parameters => {
-            terminal.note(&format!("continuing the unfinished job {} ({})", job.id, job.state.as_str()));
+        Some(job)
+            if job.document_hash == planned.plan.document_hash
+                && job.parameters_hash == parameters =>
+        {
+            terminal.note(&format!(
+                "continuing the unfinished job {} ({})",
+                job.id,
+                job.state.as_str()
+            ));
             job.id
         }
         Some(job) => return Err(other_document(&job)),
@@ -39,7 +52,13 @@ pub(crate) async fn run(arguments: &RunArguments, settings: &Settings, terminal:
 }
 
 /// Runs a job of the store to its end, shows how it goes, and prints the report.
-pub(crate) async fn drive(store: &Store, settings: &Settings, tenant: &TenantId, id: &JobId, terminal: Terminal) -> Result<u8> {
+pub(crate) async fn drive(
+    store: &Store,
+    settings: &Settings,
+    tenant: &TenantId,
+    id: &JobId,
+    terminal: Terminal,
+) -> Result<u8> {
     let display = Arc::new(Display::new(terminal));
     let runner = job_runner(settings, store, Arc::clone(&display) as _)?;
     let claim = claim(store, tenant, id, runner.lease).await?;
@@ -50,7 +69,10 @@ pub(crate) async fn drive(store: &Store, settings: &Settings, tenant: &TenantId,
     display.close();
     let report = report?;
     print(&report, terminal)?;
-    Ok(report.error.as_ref().map_or(exit_code::SUCCESS, |error| exit_code::of(error.kind)))
+    Ok(report
+        .error
+        .as_ref()
+        .map_or(exit_code::SUCCESS, |error| exit_code::of(error.kind)))
 }
 
 /// The first Ctrl-C stops at the next page and keeps the checkpoint; the second stops at once.
@@ -65,26 +87,49 @@ async fn stop_on_interrupt(cancel: Cancel, terminal: Terminal) {
     }
 }
 
-async fn claim(store: &Store, tenant: &TenantId, id: &JobId, lease: std::time::Duration) -> Result<Claim> {
+async fn claim(
+    store: &Store,
+    tenant: &TenantId,
+    id: &JobId,
+    lease: std::time::Duration,
+) -> Result<Claim> {
     let worker = WorkerId::generate();
     if let Some(claim) = store.jobs().claim_job(tenant, id, &worker, lease).await? {
         return Ok(claim);
     }
     let job = store.jobs().get(tenant, id).await?;
     match job {
-        None => Err(Error::new(ErrorKind::NotFound, format!("there is no job `{id}`")).with_help("`jobs list` shows the jobs")),
-        Some(job) if job.state.is_terminal() => {
-            Err(Error::new(ErrorKind::Conflict, format!("job `{id}` is {} and has nothing left to do", job.state.as_str())))
-        }
+        None => Err(
+            Error::new(ErrorKind::NotFound, format!("there is no job `{id}`"))
+                .with_help("`jobs list` shows the jobs"),
+        ),
+        Some(job) if job.state.is_terminal() => Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "job `{id}` is {} and has nothing left to do",
+                job.state.as_str()
+            ),
+        )),
         Some(job) => {
-            let until = job.lease_expires_at.map(|at| format!(" until {}", at.format("%H:%M:%S UTC"))).unwrap_or_default();
-            Err(Error::new(ErrorKind::Conflict, format!("another process holds job `{id}`{until}"))
-                .with_help("wait for it; a process that died loses its job when that time has passed"))
+            let until = job
+                .lease_expires_at
+                .map(|at| format!(" until {}", at.format("%H:%M:%S UTC")))
+                .unwrap_or_default();
+            Err(Error::new(
+                ErrorKind::Conflict,
+                format!("another process holds job `{id}`{until}"),
+            )
+            .with_help("wait for it; a process that died loses its job when that time has passed"))
         }
     }
 }
 
-async fn create(store: &Store, feed: &FeedId, planned: Planned, parameters_hash: String) -> Result<JobId> {
+async fn create(
+    store: &Store,
+    feed: &FeedId,
+    planned: Planned,
+    parameters_hash: String,
+) -> Result<JobId> {
     let job = NewJob {
         id: JobId::generate(),
         feed: feed.clone(),
@@ -101,10 +146,16 @@ async fn create(store: &Store, feed: &FeedId, planned: Planned, parameters_hash:
 }
 
 async fn discard(store: &Store, job: &Job, terminal: Terminal) -> Result<()> {
-    let state = store.jobs().request_cancel(&job.feed.tenant, &job.id, &operator()).await?;
+    let state = store
+        .jobs()
+        .request_cancel(&job.feed.tenant, &job.id, &operator())
+        .await?;
     if state != JobState::Cancelled {
-        return Err(Error::new(ErrorKind::Conflict, format!("job `{}` is still held by another process", job.id))
-            .with_help("it was asked to stop; run this again when it has"));
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("job `{}` is still held by another process", job.id),
+        )
+        .with_help("it was asked to stop; run this again when it has"));
     }
     terminal.note(&format!("discarded the unfinished job {}", job.id));
     Ok(())
@@ -121,9 +172,16 @@ fn other_document(job: &Job) -> Error {
 /// Of everything beside the document that decides what a run does.
 fn parameters_hash(planned: &Planned) -> Result<String> {
     let plan = &planned.plan;
-    let deciding = (&plan.parameters, plan.row_limit, &plan.window, plan.moves_cursor, &plan.engine.engine);
-    let text = serde_json::to_vec(&deciding)
-        .map_err(|error| Error::new(ErrorKind::Internal, "failed to hash the parameters").with_source(error))?;
+    let deciding = (
+        &plan.parameters,
+        plan.row_limit,
+        &plan.window,
+        plan.moves_cursor,
+        &plan.engine.engine,
+    );
+    let text = serde_json::to_vec(&deciding).map_err(|error| {
+        Error::new(ErrorKind::Internal, "failed to hash the parameters").with_source(error)
+    })?;
     Ok(hex::encode(Sha256::digest(&text)))
 }
 
@@ -145,14 +203,31 @@ pub(crate) fn print(report: &Report, terminal: Terminal) -> Result<()> {
         ));
     }
     for sink in &report.sinks {
-        lines.push(format!("  → {:<26} {:>10} rows, {} bytes in {}", format!("{} {}", sink.kind, sink.table), sink.rows, sink.bytes, sink.location));
+        lines.push(format!(
+            "  → {:<26} {:>10} rows, {} bytes in {}",
+            format!("{} {}", sink.kind, sink.table),
+            sink.rows,
+            sink.bytes,
+            sink.location
+        ));
     }
     for warning in &report.warnings {
-        let at = warning.stream.as_ref().map(|stream| format!("{stream}: ")).unwrap_or_default();
+        let at = warning
+            .stream
+            .as_ref()
+            .map(|stream| format!("{stream}: "))
+            .unwrap_or_default();
         lines.push(format!("  warning: {at}{}", warning.message));
     }
-    let verdict = if report.partial { "completed in part" } else { report.status.as_str() };
-    lines.push(format!("\n{} {verdict} in {:.1} s on {}", report.job_id, report.duration_seconds, report.engine));
+    let verdict = if report.partial {
+        "completed in part"
+    } else {
+        report.status.as_str()
+    };
+    lines.push(format!(
+        "\n{} {verdict} in {:.1} s on {}",
+        report.job_id, report.duration_seconds, report.engine
+    ));
     terminal.print(&lines.join("\n"))?;
     if let Some(error) = &report.error {
         let failure = Error::new(error.kind, error.message.clone());
@@ -162,11 +237,4 @@ pub(crate) fn print(report: &Report, terminal: Terminal) -> Result<()> {
         });
     }
     Ok(())
-}
-
-/// Rows of a completed job through the feed's current document.
-#[expect(clippy::unused_async, reason = "the other commands on rows are asynchronous, and this one will be")]
-pub(crate) async fn replay(_store: &Store, _settings: &Settings, job: &JobId, file: &Path, _terminal: Terminal) -> Result<u8> {
-    Err(Error::new(ErrorKind::Engine, format!("rows of `{job}` can't be replayed through `{}` by this version", file.display()))
-        .with_help("`quarantine show --json` prints the rows as they came"))
 }

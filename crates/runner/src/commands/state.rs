@@ -16,21 +16,43 @@ const PAGE: u32 = 1_000;
 /// A feed may have a million cursors; people look at the first ones.
 const SHOWN: usize = 1_000;
 
-pub(crate) async fn state(command: StateCommand, settings: &Settings, terminal: Terminal) -> Result<u8> {
+pub(crate) async fn state(
+    command: StateCommand,
+    settings: &Settings,
+    terminal: Terminal,
+) -> Result<u8> {
     let store = Store::open(settings).await?;
     match command {
         StateCommand::List => list(&store, settings, terminal).await,
-        StateCommand::Show { feed } => show(&store, &find(&store, settings, &feed).await?, terminal).await,
-        StateCommand::Set { feed, stream, cursor, value } => {
+        StateCommand::Show { feed } => {
+            show(&store, &find(&store, settings, &feed).await?, terminal).await
+        }
+        StateCommand::Set {
+            feed,
+            stream,
+            cursor,
+            value,
+        } => {
             let feed = find(&store, settings, &feed).await?;
-            let state = CursorState { stream, value, cursor: Some(cursor), ..CursorState::default() };
+            let state = CursorState {
+                stream,
+                value,
+                cursor: Some(cursor),
+                ..CursorState::default()
+            };
             store.feeds().set_cursor(&feed, &state, &operator()).await?;
-            terminal.note(&format!("cursor of `{}` in `{}` is set", state.stream, feed.name));
+            terminal.note(&format!(
+                "cursor of `{}` in `{}` is set",
+                state.stream, feed.name
+            ));
             Ok(exit_code::SUCCESS)
         }
         StateCommand::Reset { feed, stream } => {
             let feed = find(&store, settings, &feed).await?;
-            let count = store.feeds().reset(&feed, stream.as_deref(), &operator()).await?;
+            let count = store
+                .feeds()
+                .reset(&feed, stream.as_deref(), &operator())
+                .await?;
             terminal.note(&format!("{count} cursors of `{}` are forgotten", feed.name));
             Ok(exit_code::SUCCESS)
         }
@@ -40,7 +62,10 @@ pub(crate) async fn state(command: StateCommand, settings: &Settings, terminal: 
 /// The feed of this name; the tenant is the configured one, or the only one that has such a feed.
 pub(crate) async fn find(store: &Store, settings: &Settings, name: &str) -> Result<FeedId> {
     if !settings.tenant_id.is_empty() {
-        return Ok(FeedId { tenant: TenantId::new(&settings.tenant_id), name: name.to_owned() });
+        return Ok(FeedId {
+            tenant: TenantId::new(&settings.tenant_id),
+            name: name.to_owned(),
+        });
     }
     let mut found = Vec::new();
     let mut known = Vec::new();
@@ -56,12 +81,21 @@ pub(crate) async fn find(store: &Store, settings: &Settings, name: &str) -> Resu
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => {
-            let help = runner_spec::nearest(name, known.iter().map(String::as_str))
-                .map_or_else(|| "`state list` shows the feeds that have run".to_owned(), |near| format!("did you mean `{near}`?"));
-            Err(Error::new(ErrorKind::NotFound, format!("no feed `{name}` has run here")).with_help(help))
+            let help = runner_spec::nearest(name, known.iter().map(String::as_str)).map_or_else(
+                || "`state list` shows the feeds that have run".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            Err(Error::new(
+                ErrorKind::NotFound,
+                format!("no feed `{name}` has run here"),
+            )
+            .with_help(help))
         }
-        _ => Err(Error::new(ErrorKind::Conflict, format!("several tenants have a feed `{name}`"))
-            .with_help("set TENANT_ID to say whose is meant")),
+        _ => Err(Error::new(
+            ErrorKind::Conflict,
+            format!("several tenants have a feed `{name}`"),
+        )
+        .with_help("set TENANT_ID to say whose is meant")),
     }
 }
 
@@ -85,16 +119,28 @@ async fn list(store: &Store, settings: &Settings, terminal: Terminal) -> Result<
     let mut text = format!("{:<32} {:<20} {:>8}\n", "FEED", "TENANT", "RUNS");
     for (feed, seq) in &feeds {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{:<32} {:<20} {:>8}", feed.name, feed.tenant.as_str(), seq.0);
+        let _ = writeln!(
+            text,
+            "{:<32} {:<20} {:>8}",
+            feed.name,
+            feed.tenant.as_str(),
+            seq.0
+        );
     }
-    terminal.print(if feeds.is_empty() { "no feed has run here yet\n" } else { &text })?;
+    terminal.print(if feeds.is_empty() {
+        "no feed has run here yet\n"
+    } else {
+        &text
+    })?;
     Ok(exit_code::SUCCESS)
 }
 
 async fn show(store: &Store, feed: &FeedId, terminal: Terminal) -> Result<u8> {
     let mut cursors: Vec<CursorState> = Vec::new();
     loop {
-        let after = cursors.last().map(|cursor| (cursor.stream.as_str(), cursor.value.as_str()));
+        let after = cursors
+            .last()
+            .map(|cursor| (cursor.stream.as_str(), cursor.value.as_str()));
         let page = store.feeds().cursors(feed, None, after, PAGE).await?;
         let is_last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
         cursors.extend(page);
@@ -109,7 +155,11 @@ async fn show(store: &Store, feed: &FeedId, terminal: Terminal) -> Result<u8> {
     }
     let mut text = String::new();
     for cursor in &cursors {
-        let value = if cursor.value.is_empty() { String::new() } else { format!(" [{}]", cursor.value) };
+        let value = if cursor.value.is_empty() {
+            String::new()
+        } else {
+            format!(" [{}]", cursor.value)
+        };
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,

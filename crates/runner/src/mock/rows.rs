@@ -37,16 +37,29 @@ pub(crate) fn row(endpoint: &EndpointShape, chain: &Chain<'_>, number: u64) -> V
 
 /// When a row happened.
 pub(crate) fn time(chain: &Chain<'_>, number: u64) -> DateTime<Utc> {
-    let step = chain.step.num_milliseconds().saturating_mul(i64::try_from(number).unwrap_or(i64::MAX));
+    let step = chain
+        .step
+        .num_milliseconds()
+        .saturating_mul(i64::try_from(number).unwrap_or(i64::MAX));
     chain.from + Duration::milliseconds(step)
 }
 
-fn value(field: &Field, chain: &Chain<'_>, number: u64, is_parent: bool, random: &mut StdRng) -> Value {
+fn value(
+    field: &Field,
+    chain: &Chain<'_>,
+    number: u64,
+    is_parent: bool,
+    random: &mut StdRng,
+) -> Value {
     let limits = &field.constraints;
     if let Some(constant) = &limits.constant {
         return constant.clone();
     }
-    if let Some(values) = limits.enumeration.as_ref().filter(|values| !values.is_empty()) {
+    if let Some(values) = limits
+        .enumeration
+        .as_ref()
+        .filter(|values| !values.is_empty())
+    {
         return values[random.random_range(0..values.len())].clone();
     }
     let at = time(chain, number);
@@ -70,10 +83,16 @@ fn spread_date(number: u64) -> NaiveDate {
     NaiveDate::default() + Duration::days(i64::try_from(number).unwrap_or(0))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "bounds are cut to what integers hold, which is what a contract of integers means")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "bounds are cut to what integers hold, which is what a contract of integers means"
+)]
 fn integer(field: &Field, number: u64, random: &mut StdRng) -> Value {
     let limits = &field.constraints;
-    let low = limits.minimum.or(limits.exclusive_minimum.map(|bound| bound + 1.0)).map_or(1, |bound| bound.ceil() as i64);
+    let low = limits
+        .minimum
+        .or(limits.exclusive_minimum.map(|bound| bound + 1.0))
+        .map_or(1, |bound| bound.ceil() as i64);
     if field.is_unique || field.is_cursor {
         return json!(low.saturating_add(i64::try_from(number).unwrap_or(i64::MAX)));
     }
@@ -87,10 +106,18 @@ fn integer(field: &Field, number: u64, random: &mut StdRng) -> Value {
 fn float(field: &Field, random: &mut StdRng) -> Value {
     let limits = &field.constraints;
     let low = limits.minimum.or(limits.exclusive_minimum).unwrap_or(1.0);
-    let high = limits.maximum.or(limits.exclusive_maximum).unwrap_or(low + 500.0).max(low);
+    let high = limits
+        .maximum
+        .or(limits.exclusive_maximum)
+        .unwrap_or(low + 500.0)
+        .max(low);
     let value = low + (high - low) * random.random_range(0.05..0.95);
     let rounded = (value * 100.0).round() / 100.0;
-    json!(if rounded > low && rounded < high { rounded } else { value })
+    json!(if rounded > low && rounded < high {
+        rounded
+    } else {
+        value
+    })
 }
 
 fn text(field: &Field, number: u64, is_parent: bool, random: &mut StdRng) -> String {
@@ -103,8 +130,14 @@ fn text(field: &Field, number: u64, is_parent: bool, random: &mut StdRng) -> Str
         _ if unique => symbol(number),
         _ => symbol(random.random_range(0..500)),
     };
-    let most = limits.max_length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
-    let least = limits.min_length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let most = limits
+        .max_length
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(usize::MAX);
+    let least = limits
+        .min_length
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(0);
     let mut text: String = text.chars().take(most).collect();
     while text.chars().count() < least {
         text.push('X');
@@ -130,11 +163,15 @@ fn set(row: &mut Value, path: &str, value: Value) {
     let mut target = row;
     let mut steps = path.split('.').peekable();
     while let Some(step) = steps.next() {
-        let Value::Object(object) = target else { return };
+        let Value::Object(object) = target else {
+            return;
+        };
         if steps.peek().is_none() {
             object.insert(step.to_owned(), value);
             return;
         }
-        target = object.entry(step).or_insert_with(|| Value::Object(Map::new()));
+        target = object
+            .entry(step)
+            .or_insert_with(|| Value::Object(Map::new()));
     }
 }

@@ -6,7 +6,8 @@ use regex::Regex;
 use runner_core::{Error, ErrorKind, Result};
 use runner_spec::Spec;
 use runner_spec::model::{
-    AuthKind, Constraints, Contract, Endpoint, ForEach, Pagination, Property, PropertyType, ProviderType,
+    AuthKind, Constraints, Contract, Endpoint, ForEach, Pagination, Property, PropertyType,
+    ProviderType,
 };
 
 /// An endpoint as it is served.
@@ -50,13 +51,20 @@ impl EndpointShape {
     pub(crate) fn matches(&self, path: &str) -> Option<Vec<(String, String)>> {
         let captures = self.route.captures(path)?;
         let decode = |text: &str| percent_decode(text);
-        let values = captures.iter().skip(1).map(|value| value.map(|value| decode(value.as_str())).unwrap_or_default());
+        let values = captures.iter().skip(1).map(|value| {
+            value
+                .map(|value| decode(value.as_str()))
+                .unwrap_or_default()
+        });
         Some(self.names.iter().cloned().zip(values).collect())
     }
 }
 
 pub(crate) fn endpoints(spec: &Spec) -> Result<Vec<EndpointShape>> {
-    if !matches!(spec.provider.provider_type, ProviderType::RestApi | ProviderType::Graphql) {
+    if !matches!(
+        spec.provider.provider_type,
+        ProviderType::RestApi | ProviderType::Graphql
+    ) {
         return Ok(Vec::new());
     }
     let prefix = spec
@@ -81,20 +89,32 @@ pub(crate) fn token_paths(spec: &Spec) -> Vec<String> {
         .endpoints
         .iter()
         .filter_map(|endpoint| match &endpoint.auth.kind {
-            AuthKind::Oauth2 { token_url, .. } => Some(url::Url::parse(token_url).ok()?.path().to_owned()),
+            AuthKind::Oauth2 { token_url, .. } => {
+                Some(url::Url::parse(token_url).ok()?.path().to_owned())
+            }
             _ => None,
         })
         .collect()
 }
 
-fn shape(spec: &Spec, endpoint: &Endpoint, prefix: &str, wanted: &BTreeSet<String>) -> Result<EndpointShape> {
+fn shape(
+    spec: &Spec,
+    endpoint: &Endpoint,
+    prefix: &str,
+    wanted: &BTreeSet<String>,
+) -> Result<EndpointShape> {
     let (route, names) = route(endpoint, prefix)?;
     let mut fields = fields(spec, endpoint, wanted, &names);
     let parent_fields = for_each_fields(spec, &endpoint.name);
     let is_parent = fields.iter().any(|field| {
-        let target = endpoint.field_mapping.get(&field.name).map_or(field.name.as_str(), String::as_str);
+        let target = endpoint
+            .field_mapping
+            .get(&field.name)
+            .map_or(field.name.as_str(), String::as_str);
         !names.contains(&field.name)
-            && (wanted.contains(&field.name) || wanted.contains(target) || parent_fields.contains(&target))
+            && (wanted.contains(&field.name)
+                || wanted.contains(target)
+                || parent_fields.contains(&target))
     });
     if let Some(first) = fields.first_mut()
         && endpoint.load.primary_key.is_empty()
@@ -109,9 +129,15 @@ fn shape(spec: &Spec, endpoint: &Endpoint, prefix: &str, wanted: &BTreeSet<Strin
         names,
         auth: endpoint.auth.kind.clone(),
         pagination: endpoint.pagination.clone(),
-        rate_group: endpoint.rate_limit_group.clone().unwrap_or_else(|| endpoint.name.clone()),
+        rate_group: endpoint
+            .rate_limit_group
+            .clone()
+            .unwrap_or_else(|| endpoint.name.clone()),
         per_second: endpoint.rate_limit_per_second,
-        response_path: endpoint.response_path.clone().unwrap_or_else(|| "$".to_owned()),
+        response_path: endpoint
+            .response_path
+            .clone()
+            .unwrap_or_else(|| "$".to_owned()),
         fields,
         is_parent,
         from_param: incremental.and_then(|plan| plan.from_param.clone()),
@@ -122,25 +148,43 @@ fn shape(spec: &Spec, endpoint: &Endpoint, prefix: &str, wanted: &BTreeSet<Strin
 /// The path as a pattern, with or without the base URL's own path before it.
 fn route(endpoint: &Endpoint, prefix: &str) -> Result<(Regex, Vec<String>)> {
     let path = endpoint.path.split('?').next().unwrap_or_default();
-    let path = url::Url::parse(path).map_or_else(|_| path.to_owned(), |absolute| absolute.path().to_owned());
+    let path = url::Url::parse(path)
+        .map_or_else(|_| path.to_owned(), |absolute| absolute.path().to_owned());
     let variable = Regex::new(r"\{\{\s*([A-Za-z0-9_.]+)[^}]*\}\}").map_err(internal)?;
-    let names = variable.captures_iter(&path).map(|captures| captures[1].to_owned()).collect();
+    let names = variable
+        .captures_iter(&path)
+        .map(|captures| captures[1].to_owned())
+        .collect();
     let literals: Vec<_> = variable.split(&path).map(regex::escape).collect();
-    let pattern = format!("^(?:{})?/?{}/?$", regex::escape(prefix), literals.join("([^/]+)").trim_start_matches('/'));
+    let pattern = format!(
+        "^(?:{})?/?{}/?$",
+        regex::escape(prefix),
+        literals.join("([^/]+)").trim_start_matches('/')
+    );
     Ok((Regex::new(&pattern).map_err(internal)?, names))
 }
 
 /// Every variable that some path, query or body uses: a field of that name makes its endpoint a parent.
 fn wanted_variables(spec: &Spec) -> BTreeSet<String> {
-    let Ok(variable) = Regex::new(r"\{\{\s*([A-Za-z0-9_]+)") else { return BTreeSet::new() };
+    let Ok(variable) = Regex::new(r"\{\{\s*([A-Za-z0-9_]+)") else {
+        return BTreeSet::new();
+    };
     let mut wanted = BTreeSet::new();
     for endpoint in &spec.provider.endpoints {
-        let body = endpoint.body_template.as_ref().map(ToString::to_string).unwrap_or_default();
+        let body = endpoint
+            .body_template
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let texts = std::iter::once(endpoint.path.as_str())
             .chain(endpoint.query_params.values().map(String::as_str))
             .chain(std::iter::once(body.as_str()));
         for text in texts {
-            wanted.extend(variable.captures_iter(text).map(|captures| captures[1].to_owned()));
+            wanted.extend(
+                variable
+                    .captures_iter(text)
+                    .map(|captures| captures[1].to_owned()),
+            );
         }
     }
     wanted
@@ -151,26 +195,48 @@ fn for_each_fields<'a>(spec: &'a Spec, parent: &str) -> Vec<&'a str> {
         .endpoints
         .iter()
         .filter_map(|endpoint| match &endpoint.for_each {
-            Some(ForEach::Parent { endpoint, field, .. }) if endpoint == parent => Some(field.as_str()),
+            Some(ForEach::Parent {
+                endpoint, field, ..
+            }) if endpoint == parent => Some(field.as_str()),
             _ => None,
         })
         .collect()
 }
 
-fn fields(spec: &Spec, endpoint: &Endpoint, wanted: &BTreeSet<String>, names: &[String]) -> Vec<Field> {
+fn fields(
+    spec: &Spec,
+    endpoint: &Endpoint,
+    wanted: &BTreeSet<String>,
+    names: &[String],
+) -> Vec<Field> {
     let empty = Contract::default();
     let contract = spec.provider.schema_contract.as_ref().unwrap_or(&empty);
-    let is_reversed = runner_spec::is_reversed(endpoint, spec.provider.schema_contract.as_ref());
+    let is_reversed = runner_spec::is_reversed(
+        &endpoint.field_mapping,
+        spec.provider.schema_contract.as_ref(),
+        &endpoint.validation_rules,
+    );
     let mut fields: Vec<Field> = endpoint
         .field_mapping
         .iter()
-        .map(|(source, target)| if is_reversed { (target, source) } else { (source, target) })
+        .map(|(source, target)| {
+            if is_reversed {
+                (target, source)
+            } else {
+                (source, target)
+            }
+        })
         .filter(|(source, _)| !source.contains("{{"))
         .map(|(source, target)| field(source, target, endpoint, contract))
         .collect();
     if fields.is_empty() {
-        let own = contract.properties.keys().chain(&endpoint.validation_rules.required_fields);
-        let own = own.chain(endpoint.validation_rules.numeric_ranges.keys()).chain(&endpoint.load.primary_key);
+        let own = contract
+            .properties
+            .keys()
+            .chain(&endpoint.validation_rules.required_fields);
+        let own = own
+            .chain(endpoint.validation_rules.numeric_ranges.keys())
+            .chain(&endpoint.load.primary_key);
         for name in own {
             if !fields.iter().any(|field| field.name == *name) {
                 fields.push(field(name, name, endpoint, contract));
@@ -178,13 +244,21 @@ fn fields(spec: &Spec, endpoint: &Endpoint, wanted: &BTreeSet<String>, names: &[
         }
     }
     for name in for_each_fields(spec, &endpoint.name) {
-        if !fields.iter().any(|field| field.name == name) && endpoint.field_mapping.values().all(|target| target != name) {
+        if !fields.iter().any(|field| field.name == name)
+            && endpoint.field_mapping.values().all(|target| target != name)
+        {
             fields.push(field(name, name, endpoint, contract));
         }
     }
     if fields.is_empty() {
         fields.push(field("id", "id", endpoint, contract));
-        fields.extend(wanted.iter().filter(|name| !names.contains(name)).take(1).map(|name| field(name, name, endpoint, contract)));
+        fields.extend(
+            wanted
+                .iter()
+                .filter(|name| !names.contains(name))
+                .take(1)
+                .map(|name| field(name, name, endpoint, contract)),
+        );
         fields.push(field("name", "name", endpoint, contract));
     }
     for field in &mut fields {
@@ -202,21 +276,35 @@ fn field(source: &str, target: &str, endpoint: &Endpoint, contract: &Contract) -
         .numeric_ranges
         .get(target)
         .or_else(|| endpoint.validation_rules.numeric_ranges.get(source));
-    let mut constraints = property.map(|property| property.constraints.clone()).unwrap_or_default();
+    let mut constraints = property
+        .map(|property| property.constraints.clone())
+        .unwrap_or_default();
     if let Some((minimum, maximum)) = range {
-        constraints.minimum = constraints.minimum.max(*minimum);
+        constraints.minimum = match (constraints.minimum, *minimum) {
+            (Some(left), Some(right)) => Some(left.max(right)),
+            (left, right) => left.or(right),
+        };
         constraints.maximum = match (constraints.maximum, *maximum) {
             (Some(left), Some(right)) => Some(left.min(right)),
             (left, right) => left.or(right),
         };
     }
-    let kind = property.and_then(|property: &Property| property.kind).unwrap_or_else(|| guess(target, range.is_some()));
-    let is_cursor = endpoint.incremental.as_ref().is_some_and(|plan| plan.cursor_field == target || plan.cursor_field == source);
+    let kind = property
+        .and_then(|property: &Property| property.kind)
+        .unwrap_or_else(|| guess(target, range.is_some()));
+    let is_cursor = endpoint
+        .incremental
+        .as_ref()
+        .is_some_and(|plan| plan.cursor_field == target || plan.cursor_field == source);
     Field {
         name: source.trim_start_matches("$.").to_owned(),
         kind,
         constraints,
-        is_unique: endpoint.load.primary_key.iter().any(|key| key == target || key == source),
+        is_unique: endpoint
+            .load
+            .primary_key
+            .iter()
+            .any(|key| key == target || key == source),
         is_cursor,
         is_epoch: kind == PropertyType::DateTime && source.len() <= 2,
         variable: None,
@@ -249,5 +337,9 @@ fn percent_decode(text: &str) -> String {
 }
 
 fn internal(error: regex::Error) -> Error {
-    Error::new(ErrorKind::Internal, "failed to build a route of the mock server").with_source(error)
+    Error::new(
+        ErrorKind::Internal,
+        "failed to build a route of the mock server",
+    )
+    .with_source(error)
 }
