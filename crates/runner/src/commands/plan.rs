@@ -1,6 +1,7 @@
 //! `plan`: what a run would do.
 
 use runner_core::Result;
+use runner_plan::describe::{Details, describe};
 use serde_json::json;
 
 use super::feed::planned;
@@ -21,7 +22,7 @@ pub(crate) async fn plan(
         terminal
             .print_json(&json!({ "plan": planned.plan, "diagnostics": planned.diagnostics }))?;
     } else {
-        terminal.print_json(&planned.plan)?;
+        terminal.print(&describe(&planned.plan, &Details::default()))?;
     }
     Ok(exit_code::SUCCESS)
 }
