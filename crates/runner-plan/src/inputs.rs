@@ -29,6 +29,8 @@ pub struct FeedSchemas {
     pub streams: BTreeMap<String, Vec<ColumnField>>,
     /// [`crate::LoadPlan::id`] → the table's columns.
     pub tables: BTreeMap<String, Vec<ColumnField>>,
+    /// Streams whose columns come from a probe of the source, not from earlier runs.
+    pub sampled: BTreeSet<String>,
     /// Stream → top-level fields of its raw rows, before mapping, as earlier runs or a probe saw them.
     pub fields: BTreeMap<String, BTreeSet<String>>,
 }

@@ -181,7 +181,7 @@ fn typed(
         return (
             Some(stored.column_type.clone()),
             nullable,
-            TypeOrigin::Stored,
+            inputs.draft.stored_origin,
         );
     }
     if let Some((column, Some(column_type))) = cursor

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::credentials;
 use super::findings::{Findings, at};
 use super::mapping::{EntrySource, Mapping};
-use crate::model::SIGNING_VARIABLES;
+use crate::model::{SIGNING_VARIABLES, TypeOrigin};
 use crate::template::{JsonTemplate, Template, VariableRef};
 
 /// An active endpoint.
@@ -19,6 +19,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) uses: Vec<Use>,
     /// Columns that earlier runs stored or a probe saw.
     pub(crate) stored: &'a [crate::model::ColumnField],
+    /// Which of the two it was.
+    pub(crate) stored_origin: TypeOrigin,
 }
 
 /// A name that a template of the endpoint uses.
@@ -59,6 +61,11 @@ pub(crate) fn drafts<'a>(context: Context<'a>, findings: &mut Findings) -> Vec<D
                 endpoint,
                 path,
                 mapping,
+                stored_origin: if state.sampled.contains(&endpoint.name) {
+                    TypeOrigin::Sample
+                } else {
+                    TypeOrigin::Stored
+                },
                 stored: state.streams.get(&endpoint.name).map_or(&[], Vec::as_slice),
             }
         })
