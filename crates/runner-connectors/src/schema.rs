@@ -277,15 +277,18 @@ impl SchemaVersion {
         arrow_schema(&self.fields())
     }
 
-    /// The schema of decoded batches: every column may hold nulls, at every depth. Whether one may is a check, and the check's rows
+    /// The columns of decoded batches: every one may hold nulls, at every depth. Whether one may is a check, and the check's rows
     /// have to be held by something.
-    pub fn decoded(&self) -> SchemaRef {
-        let fields: Vec<_> = self
-            .columns
+    pub fn decoded_fields(&self) -> Vec<ColumnField> {
+        self.columns
             .iter()
             .map(|column| nullable(&column.field()))
-            .collect();
-        arrow_schema(&fields)
+            .collect()
+    }
+
+    /// The schema of decoded batches, see [`SchemaVersion::decoded_fields`].
+    pub fn decoded(&self) -> SchemaRef {
+        arrow_schema(&self.decoded_fields())
     }
 }
 

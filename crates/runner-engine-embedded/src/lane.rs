@@ -14,15 +14,14 @@ use runner_connectors::rows::{RawRows, Reason, Rows};
 use runner_connectors::schema::SchemaVersion;
 use runner_connectors::sink::RowOrigin;
 use runner_connectors::source::{ChainRequest, Fetched, PageEnd};
+use runner_connectors::table::widen::widen_batch;
 use runner_core::checkpoint::{
     ChainCounters, ChainCursor, Checkpoint, Counters, Observed, Warning,
 };
 use runner_core::fault;
 use runner_core::{ChainEnd, Error, ErrorKind, Position, Result};
 
-use runner_plan::model::ColumnField;
 
-use crate::conform::conform;
 use crate::cursor::CursorTracker;
 use crate::masking::{mask, mask_raw};
 use crate::observed::merge_observed;
@@ -203,7 +202,7 @@ impl Lane {
 
     async fn rows(&mut self, reading: &mut Reading, rows: Rows) -> Result<()> {
         let version = self.run.schema.current();
-        let mut rows = Self::widened(rows, &version)?;
+        let mut rows = self.widened(rows, &version)?;
         let offered = rows.batch.num_rows() + rows.invalid.len();
         let taken = self.run.take_rows(offered);
         if taken < offered {
@@ -388,10 +387,11 @@ impl Lane {
     }
 
     async fn current_outputs(&mut self, version: &SchemaVersion) -> Result<&mut Outputs> {
-        let is_current = self
-            .outputs
-            .last()
-            .is_some_and(|outputs| outputs.schema_version == version.version);
+        // A version may differ in what is known of the values alone: its rows go into the same files.
+        let is_current = self.outputs.last().is_some_and(|outputs| {
+            let own = self.run.schema.version(outputs.schema_version);
+            own.is_some_and(|own| own.has_same_columns(version))
+        });
         if !is_current {
             self.outputs.push(self.run.open_outputs(version).await?);
         }
@@ -401,11 +401,24 @@ impl Lane {
     }
 
     /// Another lane may have widened the schema since these rows were decoded.
-    fn widened(rows: Rows, version: &SchemaVersion) -> Result<Rows> {
+    fn widened(&self, rows: Rows, version: &SchemaVersion) -> Result<Rows> {
         if rows.schema_version == version.version {
             return Ok(rows);
         }
-        let batch = conform(&rows.batch, &decoded_fields(version))?;
+        let from = self.run.schema.version(rows.schema_version).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "rows came with version {} of the schema, which nobody knows",
+                    rows.schema_version
+                ),
+            )
+        })?;
+        let batch = widen_batch(
+            &rows.batch,
+            &from.decoded_fields(),
+            &version.decoded_fields(),
+        )?;
         Ok(Rows {
             batch,
             schema_version: version.version,
@@ -552,18 +565,6 @@ impl Reading {
             ..ChainCounters::default()
         }
     }
-}
-
-/// The columns as decoded: every one may hold nulls, since whether it may is a check.
-fn decoded_fields(version: &SchemaVersion) -> Vec<ColumnField> {
-    version
-        .fields()
-        .into_iter()
-        .map(|field| ColumnField {
-            nullable: true,
-            ..field
-        })
-        .collect()
 }
 
 /// Cells of required columns, and those of them that hold a value: completeness is measured over them.
