@@ -17,6 +17,7 @@ pub mod part;
 pub mod position;
 pub mod progress;
 pub mod quarantine;
+pub mod ranges;
 pub mod report;
 pub mod secret;
 pub mod transition;

@@ -1,8 +1,11 @@
 //! Parts: sealed, durable, invisible rows of one output.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Attempt;
+use crate::ranges;
 
 /// Version of the stored form of [`Part`].
 pub const PART_FORMAT: u32 = 1;
@@ -26,6 +29,26 @@ pub struct Part {
     pub segments: Vec<Segment>,
     /// What the target needs to commit it (file statistics, staging table); its own shape.
     pub details: serde_json::Value,
+}
+
+impl Part {
+    /// Rows of chains that started over after they were sealed, as half-open ranges of the part's rows. `last` is the last generation
+    /// of each chain of the part's input that started over.
+    pub fn superseded(&self, last: &BTreeMap<u64, u32>) -> Vec<(u64, u64)> {
+        let mut ranges = Vec::new();
+        let mut from = 0;
+        for segment in &self.segments {
+            let to = from + segment.rows;
+            let is_superseded = last
+                .get(&segment.chain)
+                .is_some_and(|last| segment.generation < *last);
+            if is_superseded {
+                ranges.push((from, to));
+            }
+            from = to;
+        }
+        ranges::union(&ranges)
+    }
 }
 
 /// What a part is of.

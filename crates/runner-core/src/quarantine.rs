@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::ids::{FeedId, JobId, Operator, Seq, TenantId};
-use crate::job::Claim;
+use crate::job::{Claim, Job, JobState};
 use crate::part::Part;
 
 /// What became of the run that quarantined the rows.
@@ -19,6 +19,24 @@ pub enum QuarantineMark {
     Failed,
     /// A gate blocked the run.
     Blocked,
+}
+
+impl QuarantineMark {
+    /// Of a job that has ended.
+    pub fn of(job: &Job) -> Self {
+        match job.state {
+            JobState::Completed => Self::Loaded,
+            JobState::Failed if job.blocked_by.is_some() => Self::Blocked,
+            JobState::Failed
+            | JobState::Cancelled
+            | JobState::TimedOut
+            | JobState::Queued
+            | JobState::Preparing
+            | JobState::Running
+            | JobState::Gating
+            | JobState::Committing => Self::Failed,
+        }
+    }
 }
 
 /// A sealed file of quarantined rows; it becomes visible when its run ends, in the transaction that ends it.

@@ -59,7 +59,7 @@ impl Attempt<'_> {
                 Err(error) => at_load(error, load),
             };
             let wait = wait(&error, tries).filter(|_| tries < self.runner.commit_tries);
-            self.block(job, load, &error, wait).await?;
+            self.block(job, load, &error, tries, wait).await?;
             let Some(wait) = wait else {
                 return Err(Halt::Left(given_up(error, job, load)));
             };
@@ -97,6 +97,7 @@ impl Attempt<'_> {
         job: &Job,
         load: &LoadPlan,
         error: &Error,
+        tries: u32,
         wait: Option<Duration>,
     ) -> Result<(), Halt> {
         let earlier = job
@@ -112,7 +113,7 @@ impl Attempt<'_> {
         let blocked = BlockedOn {
             load: load.id.clone(),
             message: error.chain(),
-            tries: earlier + 1,
+            tries: earlier + tries,
             retry_at: chrono::TimeDelta::from_std(pause)
                 .ok()
                 .map(|pause| self.ports.clock.now() + pause),

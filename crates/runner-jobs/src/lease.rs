@@ -50,8 +50,17 @@ impl Heartbeat {
             cancel,
         };
         let told = signal.clone();
+        let started = clock.monotonic();
         let task = tokio::spawn(async move {
-            beat(store.as_ref(), clock.as_ref(), &claim, lease, &told).await;
+            beat(
+                store.as_ref(),
+                clock.as_ref(),
+                &claim,
+                lease,
+                started,
+                &told,
+            )
+            .await;
             told.say(Stop::Lost);
         });
         Self { task, signal }
@@ -87,16 +96,16 @@ impl Signal {
     }
 }
 
-/// Returns when the lease is lost. Time is this process's own: the store's clock may jump, and the store may not answer at all.
+/// Returns when the lease, which began no later than `renewed`, is lost. Time is this process's own: the store's clock may jump, and the store may not answer at all.
 async fn beat(
     store: &dyn JobStore,
     clock: &dyn Clock,
     claim: &Claim,
     lease: Duration,
+    mut renewed: Duration,
     signal: &Signal,
 ) {
     let usable = lease * 2 / 3;
-    let mut renewed = clock.monotonic();
     loop {
         // The lease begins when the store answers, so counting from the question errs on the safe side.
         let asked = clock.monotonic();

@@ -78,7 +78,8 @@ impl JobRunner {
         let timeout = attempt.job().await?.plan.limits.job_timeout_ms;
         attempt.deadline =
             timeout.map(|limit| self.ports.clock.monotonic() + Duration::from_millis(limit));
-        let outcome = drive(&attempt).await;
+        // Boxed: the callers of this would otherwise carry every step's state in theirs.
+        let outcome = Box::pin(drive(&attempt)).await;
         let left = attempt.conclude(outcome).await;
         self.take_leftovers_away(&attempt).await?;
         report(&self.ports, claim, &attempt.job().await?, left).await

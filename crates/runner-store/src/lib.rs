@@ -4,7 +4,6 @@
 //! which checks the claim first. Expiry of leases is judged by the store's clock, never by a worker's.
 
 mod error;
-mod ranges;
 mod sqlite;
 
 pub use sqlite::SqliteStore;

@@ -8,6 +8,8 @@
 )]
 
 pub mod clock;
+pub mod memory_store;
 pub mod plans;
+pub mod simulation;
 pub mod sink;
 pub mod store_contract;

@@ -8,13 +8,12 @@ use runner_core::ids::{Operator, TenantId};
 use runner_core::quarantine::{
     Hold, QuarantineFile, QuarantineFilter, QuarantineMark, QuarantineStore, RowRange,
 };
-use runner_core::{Claim, Error, ErrorKind, JobId, Result};
+use runner_core::{Claim, Error, ErrorKind, JobId, Result, ranges};
 use serde_json::json;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{SqliteStore, audit, commit, held, retention, rows};
 use crate::error::During as _;
-use crate::ranges;
 
 /// Rows that one call returns at most.
 const PAGE: u32 = 10_000;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use runner_core::part::Output;
 use runner_core::quarantine::{QuarantineFile, QuarantineMark};
-use runner_core::{Job, JobState, Part, Result};
+use runner_core::{Job, Part, Result};
 use serde_json::{Value, json};
 use sqlx::{Row as _, SqliteConnection};
 
@@ -18,7 +18,7 @@ pub(super) async fn ended(
     stored: &StoredJob,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let mark = mark(&stored.job);
+    let mark = QuarantineMark::of(&stored.job);
     show_quarantine(connection, stored, mark, now).await?;
     if mark == QuarantineMark::Loaded {
         sqlx::query("UPDATE replays SET is_done = 1 WHERE replay_job_id = ?1")
@@ -54,21 +54,6 @@ pub(super) fn details(name: &str, job: &Job) -> Value {
     }
 }
 
-fn mark(job: &Job) -> QuarantineMark {
-    match job.state {
-        JobState::Completed => QuarantineMark::Loaded,
-        JobState::Failed if job.blocked_by.is_some() => QuarantineMark::Blocked,
-        JobState::Failed
-        | JobState::Cancelled
-        | JobState::TimedOut
-        | JobState::Queued
-        | JobState::Preparing
-        | JobState::Running
-        | JobState::Gating
-        | JobState::Committing => QuarantineMark::Failed,
-    }
-}
-
 async fn show_quarantine(
     connection: &mut SqliteConnection,
     stored: &StoredJob,
@@ -97,7 +82,10 @@ async fn show_quarantine(
             job: stored.job.id.clone(),
             seq: stored.job.seq,
             stream: stream.clone(),
-            superseded: superseded(&part, generations.get(stream)),
+            superseded: generations
+                .get(stream)
+                .map(|last| part.superseded(last))
+                .unwrap_or_default(),
             part,
             mark,
             recorded_at: now,
@@ -107,21 +95,6 @@ async fn show_quarantine(
         }
     }
     Ok(())
-}
-
-/// Rows of chains that started over after they were sealed.
-fn superseded(part: &Part, generations: Option<&BTreeMap<u64, u32>>) -> Vec<(u64, u64)> {
-    let mut ranges = Vec::new();
-    let mut from = 0;
-    for segment in &part.segments {
-        let to = from + segment.rows;
-        let last = generations.and_then(|generations| generations.get(&segment.chain));
-        if last.is_some_and(|last| segment.generation < *last) {
-            ranges.push((from, to));
-        }
-        from = to;
-    }
-    crate::ranges::union(&ranges)
 }
 
 async fn insert(connection: &mut SqliteConnection, file: &QuarantineFile) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Sets of row numbers as half-open ranges.
 
 /// What of `wanted` is in none of `taken`, in order; neither needs to be sorted.
-pub(crate) fn subtract(wanted: &[(u64, u64)], taken: &[(u64, u64)]) -> Vec<(u64, u64)> {
+pub fn subtract(wanted: &[(u64, u64)], taken: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let mut taken = taken.to_vec();
     taken.sort_unstable();
     let mut left = Vec::new();
@@ -27,7 +27,7 @@ pub(crate) fn subtract(wanted: &[(u64, u64)], taken: &[(u64, u64)]) -> Vec<(u64,
 }
 
 /// The same rows as ranges that are sorted and don't touch.
-pub(crate) fn union(ranges: &[(u64, u64)]) -> Vec<(u64, u64)> {
+pub fn union(ranges: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let mut sorted: Vec<_> = ranges
         .iter()
         .copied()
