@@ -82,16 +82,26 @@ impl<'a> Bench<'a> {
 
     /// Writes rows of one chain and seals them.
     pub async fn sealed(&self, load: &Load, chain: u64, rows: &[Row]) -> Vec<Part> {
-        let mut writer = self.writer(load).await;
+        self.try_sealed(load, chain, rows).await.unwrap()
+    }
+
+    /// A sink may refuse a load before it has written anything, or when it is prepared.
+    async fn try_sealed(&self, load: &Load, chain: u64, rows: &[Row]) -> Result<Vec<Part>> {
+        let context = WriterContext {
+            load: load.context.clone(),
+            input: "rows".to_owned(),
+            attempt: load.attempt,
+            columns: self.columns.clone(),
+            schema_version: 1,
+            memory_bytes: MEMORY_BYTES,
+        };
+        let mut writer = self.open().await.writer(context).await?;
         let origin = RowOrigin {
             chain,
             generation: 0,
         };
-        writer
-            .write(&batch(&self.columns, rows), origin)
-            .await
-            .unwrap();
-        writer.seal().await.unwrap()
+        writer.write(&batch(&self.columns, rows), origin).await?;
+        writer.seal().await
     }
 
     /// Prepares and commits.
@@ -104,7 +114,7 @@ impl<'a> Bench<'a> {
     /// A whole load of rows of one chain.
     pub async fn loaded(&self, seq: u64, rows: &[Row]) -> Result<Written> {
         let load = self.load(seq);
-        let parts = self.sealed(&load, 0, rows).await;
+        let parts = self.try_sealed(&load, 0, rows).await?;
         self.finish(&load, parts).await
     }
 
