@@ -148,9 +148,9 @@ async fn credentials(
         return Ok(Credentials::default());
     };
     let text = |names| settings.get(names).map(|value| value.expose().to_owned());
-    let mut resolved = Vec::with_capacity(headers.len());
+    let mut extra = Vec::with_capacity(headers.len());
     for (name, value) in headers {
-        resolved.push((name.clone(), resolver.template(value).await?));
+        extra.push((name.clone(), resolver.template(value).await?));
     }
     Ok(Credentials {
         token: optional(token.as_ref(), resolver).await?,
@@ -161,7 +161,7 @@ async fn credentials(
             .as_ref()
             .map(|(region, service)| sign_with(region, service, settings))
             .transpose()?,
-        headers: resolved,
+        headers: extra,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use iceberg::spec::{
     PartitionSpec, Schema, TableMetadata, Transform, UnboundPartitionField, UnboundPartitionSpec,
+    UnboundPartitionSpecBuilder,
 };
 use runner_plan::model::{LoadPlan, Partition, PartitionTransform};
 
@@ -19,7 +20,7 @@ pub(super) fn new_spec(plan: &LoadPlan, ids: &FieldIds) -> Result<UnboundPartiti
     UnboundPartitionSpec::builder()
         .with_spec_id(0)
         .add_partition_fields(fields)
-        .map(|builder| builder.build())
+        .map(UnboundPartitionSpecBuilder::build)
         .map_err(IcebergError::metadata(format!(
             "partition the table `{}`",
             plan.table

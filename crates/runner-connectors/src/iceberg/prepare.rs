@@ -17,6 +17,7 @@ use super::keyed::MarkedRows;
 use super::mark::{self, Standing};
 use super::metadata_file::DELETE_AFTER_COMMIT;
 use super::partition_spec::{existing_spec, new_spec, spec_of};
+use super::replace;
 use super::rewrite::{Kept, Rewriting};
 use super::schema::{FieldIds, columns_of, columns_up_to, is_readable_as, new_schema};
 use super::target::IcebergTarget;
@@ -54,7 +55,7 @@ impl IcebergTarget {
         }
         existing_spec(&self.plan, &table.metadata)?;
         let table = self.evolve(table, load, &parts).await?;
-        self.check_replace(&table.metadata, load)?;
+        replace::check(&table.metadata, load)?;
         self.rewrite(&table, load, parts).await
     }
 

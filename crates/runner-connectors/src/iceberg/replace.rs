@@ -26,23 +26,23 @@ pub(super) struct Replaced {
     pub is_whole_table: bool,
 }
 
-impl IcebergTarget {
-    /// Whether the partitions that the load replaces can be told at all.
-    pub(super) fn check_replace(&self, metadata: &TableMetadata, load: &LoadContext) -> Result<()> {
-        if load.plan.write_mode != WriteMode::Replace || load.plan.replace_scope.is_empty() {
-            return Ok(());
-        }
-        let spec = metadata.default_partition_spec();
-        let schema = metadata.current_schema();
-        for name in &load.plan.replace_scope {
-            scope_field(spec, schema, name, &load.plan.table)?;
-        }
-        for bound in &load.replace_bounds {
-            Window::new(bound, spec, schema, &load.plan.table)?;
-        }
-        Ok(())
+/// Whether the partitions that the load replaces can be told at all.
+pub(super) fn check(metadata: &TableMetadata, load: &LoadContext) -> Result<()> {
+    if load.plan.write_mode != WriteMode::Replace || load.plan.replace_scope.is_empty() {
+        return Ok(());
     }
+    let spec = metadata.default_partition_spec();
+    let schema = metadata.current_schema();
+    for name in &load.plan.replace_scope {
+        scope_field(spec, schema, name, &load.plan.table)?;
+    }
+    for bound in &load.replace_bounds {
+        Window::new(bound, spec, schema, &load.plan.table)?;
+    }
+    Ok(())
+}
 
+impl IcebergTarget {
     pub(super) async fn replaced(
         &self,
         table: &LoadedTable,

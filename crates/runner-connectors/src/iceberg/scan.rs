@@ -159,8 +159,11 @@ pub(super) struct TableScan {
     deletes: Deletes,
     names: Option<NameMapping>,
     /// Delete file → data file → rows, sorted: one delete file may apply to many data files.
-    positions: Mutex<HashMap<String, Arc<HashMap<String, Vec<u64>>>>>,
+    positions: Mutex<HashMap<String, Arc<Positions>>>,
 }
+
+/// Rows that a delete file names, by data file.
+type Positions = HashMap<String, Vec<u64>>;
 
 /// Which rows of a file are wanted.
 pub(super) enum RowGroups<'a> {
@@ -208,7 +211,7 @@ impl TableScan {
             Some(columns) => {
                 let positions = columns
                     .iter()
-                    .map(|column| self.position(&target, &column.name))
+                    .map(|column| position(&target, &column.name))
                     .collect::<Result<Vec<_>>>()?;
                 let selected = target
                     .project(&positions)
@@ -234,15 +237,6 @@ impl TableScan {
                 })
             })
             .boxed())
-    }
-
-    fn position(&self, schema: &ArrowSchema, name: &str) -> Result<usize> {
-        schema.index_of(name).map_err(|_absent| {
-            IcebergError::conflict(
-                format!("the table has lost its column `{name}`"),
-                "run the feed again",
-            )
-        })
     }
 
     /// None where the file's statistics say nothing of the table's columns.
@@ -307,10 +301,7 @@ impl TableScan {
         Ok(deleted)
     }
 
-    async fn positions_in(
-        &self,
-        entry: &ManifestEntryRef,
-    ) -> Result<Arc<HashMap<String, Vec<u64>>>> {
+    async fn positions_in(&self, entry: &ManifestEntryRef) -> Result<Arc<Positions>> {
         let location = entry.file_path();
         let known = self
             .positions
@@ -332,7 +323,7 @@ impl TableScan {
         }
         let reader = DataReader::open(&self.files, location, entry.file_size_in_bytes()).await?;
         let mut rows = reader.read(None, None)?;
-        let mut positions: HashMap<String, Vec<u64>> = HashMap::new();
+        let mut positions = Positions::new();
         while let Some(rows) = rows.try_next().await? {
             add_positions(&mut positions, &rows.batch, location)?;
         }
@@ -368,12 +359,17 @@ impl TableScan {
     }
 }
 
+fn position(schema: &ArrowSchema, name: &str) -> Result<usize> {
+    schema.index_of(name).map_err(|_absent| {
+        IcebergError::conflict(
+            format!("the table has lost its column `{name}`"),
+            "run the feed again",
+        )
+    })
+}
+
 /// Rows of a position delete file: `file_path` and `pos`.
-fn add_positions(
-    positions: &mut HashMap<String, Vec<u64>>,
-    batch: &RecordBatch,
-    location: &str,
-) -> Result<()> {
+fn add_positions(positions: &mut Positions, batch: &RecordBatch, location: &str) -> Result<()> {
     let column = |name: &str, data_type: &DataType| {
         batch
             .column_by_name(name)

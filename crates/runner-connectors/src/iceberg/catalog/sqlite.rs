@@ -21,7 +21,7 @@ use super::super::metadata_file;
 use super::{Catalog, CommitOutcome, LoadedTable, NewTable, TableChange, TableName};
 
 /// How long another process may hold the file before this one gives up.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+const BUSY_TIMEOUT: Duration = Duration::from_mins(1);
 
 const CREATE_TABLES: [&str; 2] = [
     "CREATE TABLE IF NOT EXISTS iceberg_tables (

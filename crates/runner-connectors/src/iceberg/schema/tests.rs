@@ -1,5 +1,6 @@
 use runner_plan::model::{ColumnField, ColumnType as T};
 
+use super::ids::FieldIds;
 use super::*;
 
 fn column(name: &str, column_type: T) -> ColumnField {

@@ -16,12 +16,12 @@ use super::super::super::error::{IcebergError, Result};
 use super::protocol::{ErrorAnswer, TokenAnswer};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
 /// Tries of a request that may be repeated without harm.
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// A token is renewed this long before it ends.
-const TOKEN_MARGIN: Duration = Duration::from_secs(60);
+const TOKEN_MARGIN: Duration = Duration::from_mins(1);
 /// Catalogs' own status for a token that has ended.
 const TOKEN_ENDED: u16 = 419;
 const MESSAGE_LENGTH: usize = 500;
