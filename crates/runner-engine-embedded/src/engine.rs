@@ -16,8 +16,8 @@ use runner_core::progress::ProgressEvent;
 use runner_core::{Cancel, Error, ErrorKind, LoadContext, LoadId, Result, SubmissionId};
 use runner_plan::model::{Chains, SourcePlan};
 use runner_plan::{LoadPlan, Plan, StreamPlan};
-use runner_spec::Diagnostic;
 use runner_spec::model::EngineName;
+use runner_spec::{Code, Diagnostic, FieldPath};
 use tokio::task::JoinHandle;
 
 use crate::columns::initial_schema;
@@ -107,8 +107,22 @@ impl Engine for EmbeddedEngine {
     }
 
     fn check(&self, plan: &Plan) -> Vec<Diagnostic> {
-        let _ = plan;
-        Vec::new()
+        let transforms = plan.transforms.iter().map(|transform| {
+            let message = format!(
+                "this version doesn't run the transform `{}`",
+                transform.name
+            );
+            unsupported(Code::UnsupportedTransform, &transform.path, message)
+        });
+        let files = plan
+            .streams
+            .iter()
+            .filter(|stream| matches!(stream.source, SourcePlan::Files(_)));
+        let files = files.map(|stream| {
+            let message = format!("this version doesn't read the files of `{}`", stream.name);
+            unsupported(Code::UnsupportedProvider, &stream.path, message)
+        });
+        transforms.chain(files).collect()
     }
 
     fn compile(&self, plan: &Plan) -> Result<Artifact> {
@@ -237,15 +251,6 @@ impl Run {
             });
             self.read(stream, &targets).await?;
         }
-        if let Some(transform) = plan.transforms.first() {
-            return Err(Error::new(
-                ErrorKind::Engine,
-                format!(
-                    "the embedded engine can't run the transform `{}` yet",
-                    transform.name
-                ),
-            ));
-        }
         Ok(())
     }
 
@@ -325,6 +330,11 @@ impl Run {
             })
             .collect()
     }
+}
+
+fn unsupported(code: Code, path: &str, message: String) -> Diagnostic {
+    let path = path.parse().unwrap_or_else(|_| FieldPath::root());
+    Diagnostic::error(code, path, message).help("the document is right; a later version runs it")
 }
 
 /// What a writer has to know of its load; the rest is known when the load is prepared.

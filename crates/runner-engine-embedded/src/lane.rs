@@ -21,7 +21,6 @@ use runner_core::checkpoint::{
 use runner_core::fault;
 use runner_core::{ChainEnd, Error, ErrorKind, Position, Result};
 
-
 use crate::cursor::CursorTracker;
 use crate::masking::{mask, mask_raw};
 use crate::observed::merge_observed;
@@ -405,15 +404,19 @@ impl Lane {
         if rows.schema_version == version.version {
             return Ok(rows);
         }
-        let from = self.run.schema.version(rows.schema_version).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Internal,
-                format!(
-                    "rows came with version {} of the schema, which nobody knows",
-                    rows.schema_version
-                ),
-            )
-        })?;
+        let from = self
+            .run
+            .schema
+            .version(rows.schema_version)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Internal,
+                    format!(
+                        "rows came with version {} of the schema, which nobody knows",
+                        rows.schema_version
+                    ),
+                )
+            })?;
         let batch = widen_batch(
             &rows.batch,
             &from.decoded_fields(),

@@ -60,7 +60,7 @@ pub async fn report(
         status: job.state.as_str().to_owned(),
         partial: job.partial,
         error,
-        duration_seconds: seconds.as_seconds_f64(),
+        duration_seconds: (seconds.as_seconds_f64() * 1000.0).round() / 1000.0,
         streams,
         sinks: job
             .plan

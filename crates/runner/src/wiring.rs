@@ -181,10 +181,8 @@ impl Connectors for Registry {
         Ok(match &stream.source {
             SourcePlan::Http(http) => Arc::new(HttpSource::build(stream, http, context)?),
             SourcePlan::Files(_) => {
-                return Err(Error::new(
-                    ErrorKind::Engine,
-                    "this version reads no files yet",
-                ));
+                let message = format!("this version doesn't read the files of `{}`", stream.name);
+                return Err(Error::new(ErrorKind::Engine, message));
             }
         })
     }

@@ -15,15 +15,27 @@ use crate::settings::Settings;
 use crate::terminal::Terminal;
 use crate::wiring::{Store, operator};
 
-pub(crate) async fn drift(command: DriftCommand, settings: &Settings, terminal: Terminal) -> Result<u8> {
+pub(crate) async fn drift(
+    command: DriftCommand,
+    settings: &Settings,
+    terminal: Terminal,
+) -> Result<u8> {
     let store = Store::open(settings).await?;
     match command {
         DriftCommand::Show { feed, limit } => show(&store, settings, &feed, limit, terminal).await,
-        DriftCommand::Accept { feed, stream } => accept(&store, settings, &feed, stream.as_deref(), terminal).await,
+        DriftCommand::Accept { feed, stream } => {
+            accept(&store, settings, &feed, stream.as_deref(), terminal).await
+        }
     }
 }
 
-async fn show(store: &Store, settings: &Settings, feed: &str, limit: u32, terminal: Terminal) -> Result<u8> {
+async fn show(
+    store: &Store,
+    settings: &Settings,
+    feed: &str,
+    limit: u32,
+    terminal: Terminal,
+) -> Result<u8> {
     let feed = find(store, settings, feed).await?;
     let records = store.feeds().drift(&feed, limit).await?;
     if terminal.json {
@@ -54,34 +66,68 @@ async fn show(store: &Store, settings: &Settings, feed: &str, limit: u32, termin
             );
         }
     }
-    terminal.print(if records.is_empty() { "no drift is recorded\n" } else { &text })?;
+    terminal.print(if records.is_empty() {
+        "no drift is recorded\n"
+    } else {
+        &text
+    })?;
     Ok(exit_code::SUCCESS)
 }
 
 /// Accepts what the feed's last blocked run observed.
-async fn accept(store: &Store, settings: &Settings, feed: &str, stream: Option<&str>, terminal: Terminal) -> Result<u8> {
+async fn accept(
+    store: &Store,
+    settings: &Settings,
+    feed: &str,
+    stream: Option<&str>,
+    terminal: Terminal,
+) -> Result<u8> {
     const LOOKED_AT: u32 = 50;
     let feed = find(store, settings, feed).await?;
-    let filter = JobFilter { feed: Some(feed.name.clone()), limit: LOOKED_AT, ..JobFilter::default() };
+    let filter = JobFilter {
+        feed: Some(feed.name.clone()),
+        limit: LOOKED_AT,
+        ..JobFilter::default()
+    };
     let jobs = store.jobs().list(&feed.tenant, &filter).await?;
-    let blocked = jobs.into_iter().find(|job| job.blocked_by.as_deref() == Some("drift")).ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, format!("no run of `{}` is blocked by drift", feed.name))
-    })?;
+    let blocked = jobs
+        .into_iter()
+        .find(|job| job.blocked_by.as_deref() == Some("drift"))
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("no run of `{}` is blocked by drift", feed.name),
+            )
+        })?;
     let records = store.feeds().drift(&feed, LOOKED_AT).await?;
     let state = store.feeds().state(&feed).await?;
     let mut accepted = Vec::new();
     for summary in store.jobs().summary(&feed.tenant, &blocked.id).await? {
         let record = records.iter().find(|record| {
-            record.job == blocked.id && record.stream == summary.stream && record.decision == DriftDecision::Blocked
+            record.job == blocked.id
+                && record.stream == summary.stream
+                && record.decision == DriftDecision::Blocked
         });
-        if let Some(record) = record.filter(|_| stream.is_none_or(|stream| stream == summary.stream)) {
-            let schema = accepted_by_operator(state.accepted.get(&summary.stream), &summary.observed, &record.changes);
-            store.feeds().accept_schema(&feed, &summary.stream, &schema, &operator()).await?;
+        if let Some(record) =
+            record.filter(|_| stream.is_none_or(|stream| stream == summary.stream))
+        {
+            let schema = accepted_by_operator(
+                state.accepted.get(&summary.stream),
+                &summary.observed,
+                &record.changes,
+            );
+            store
+                .feeds()
+                .accept_schema(&feed, &summary.stream, &schema, &operator())
+                .await?;
             accepted.push(summary.stream);
         }
     }
     if accepted.is_empty() {
-        return Err(Error::new(ErrorKind::NotFound, "the blocked run has no drift in that stream"));
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            "the blocked run has no drift in that stream",
+        ));
     }
     terminal.note(&format!(
         "accepted the schema of {}; `ingestion-runner jobs resume {}` commits the rows that were read",
