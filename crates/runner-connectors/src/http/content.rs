@@ -25,9 +25,17 @@ pub(super) struct Judged<'a> {
     pub(super) sent_at: std::time::Duration,
 }
 
-/// Where GraphQL, and many other APIs, put a list of errors.
-pub(super) fn errors_path() -> RowPath {
-    RowPath::Steps(vec![RowPathStep::Name("errors".to_owned())])
+/// Where GraphQL, and many other APIs, put a list of errors; none where that lies within the rows, or would make a decoder read the
+/// whole document because it can't know.
+pub(super) fn errors_path(rows: &RowPath) -> Option<RowPath> {
+    const NAME: &str = "errors";
+    let stands_beside_rows = match rows {
+        RowPath::Query(_) => true,
+        RowPath::Steps(steps) => {
+            matches!(steps.first(), Some(RowPathStep::Name(name)) if name != NAME)
+        }
+    };
+    stands_beside_rows.then(|| RowPath::Steps(vec![RowPathStep::Name(NAME.to_owned())]))
 }
 
 /// Names under which an envelope says what went wrong, by dotted path.

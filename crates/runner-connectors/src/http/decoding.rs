@@ -15,6 +15,8 @@ use crate::schema::StreamSchema;
 /// Chunks that wait for the decoder, and batches that wait to be taken.
 const CHUNKS: usize = 8;
 const BATCHES: usize = 2;
+/// White space before anything else that is waited through.
+const MOST_BLANK_BYTES: usize = 1 << 20;
 
 /// Everything that decides how a page is decoded.
 #[derive(Clone, Debug)]
@@ -99,14 +101,18 @@ impl DecodeJob {
 
 /// Enough of the body to tell what it is.
 fn read_head(body: &mut Body) -> Result<Bytes, BodyError> {
+    let is_enough = |head: &[u8]| {
+        let says_something = !head.trim_ascii().is_empty() || head.len() >= MOST_BLANK_BYTES;
+        head.len() >= HEAD_BYTES && says_something
+    };
     let Some(first) = body.next()? else {
         return Ok(Bytes::new());
     };
-    if first.len() >= HEAD_BYTES {
+    if is_enough(&first) {
         return Ok(first);
     }
     let mut head = BytesMut::from(&first[..]);
-    while head.len() < HEAD_BYTES {
+    while !is_enough(&head) {
         match body.next()? {
             Some(bytes) => head.extend_from_slice(&bytes),
             None => break,

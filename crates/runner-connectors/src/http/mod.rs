@@ -12,6 +12,7 @@ mod chain;
 mod client;
 mod content;
 mod decoding;
+mod delivered;
 mod exchange;
 mod failure;
 mod network;
@@ -28,6 +29,8 @@ mod sniff;
 mod source;
 mod status;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use network::{Egress, Network};
 pub use registry::HttpRegistry;

@@ -4,7 +4,6 @@
 //! is larger than what may be held is delivered as it is decoded; when it fails on the way, its rows are compared with those that were
 //! delivered, and the rest follows. Where they differ the chain starts over.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +11,11 @@ use http::HeaderMap;
 use runner_core::{Error, ErrorKind, PageCursor, Result, Retry};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use url::Url;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::body::Chunk;
 use super::content::{self, Judged};
 use super::decoding::{self, DecodeJob};
+use super::delivered::{Collector, Delivered, Differs};
 use super::exchange::Response;
 use super::failure::{Cause, Failure, Recovery, timed_out, transport};
 use super::request::PageRequest;
@@ -94,27 +93,17 @@ enum Stop {
     Abandoned,
 }
 
-/// What was delivered of a page, over all its tries.
-#[derive(Debug, Default)]
-struct Delivered {
-    rows: u64,
-    fingerprint: u64,
-}
-
-/// The rows of one try on their way to the chain.
-struct Collector<'a> {
-    delivered: &'a mut Delivered,
-    /// Of the rows of this try that stand before `delivered.rows`.
-    repeated: u64,
-    is_compared: bool,
-    held: Vec<Rows>,
-    held_bytes: usize,
-    permit: &'a mut Option<OwnedSemaphorePermit>,
-}
-
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
+    }
+}
+
+impl From<Differs> for Stop {
+    fn from(_: Differs) -> Self {
+        Self::Changed(
+            "a page that was lost on the way had other rows when it was asked for again".to_owned(),
+        )
     }
 }
 
@@ -277,14 +266,8 @@ impl PageTask {
             mut rows,
             outcome,
         } = self.decode_job(&response, shown).start();
-        let mut collector = Collector {
-            is_compared: delivered.rows == 0,
-            delivered,
-            repeated: 0,
-            held: Vec::new(),
-            held_bytes: 0,
-            permit,
-        };
+        let stream = &*self.stream;
+        let mut collector = Collector::new(delivered, stream.scrubber(), permit, stream.held_bytes);
         let pump = async {
             self.pump(&mut response.inner, chunks)
                 .await
@@ -292,13 +275,14 @@ impl PageTask {
         };
         let collect = async {
             while let Some(rows) = rows.recv().await {
-                self.take(rows, &mut collector).await?;
+                for rows in collector.take(rows)? {
+                    self.deliver(rows).await?;
+                }
             }
             Ok(())
         };
         tokio::try_join!(pump, collect)?;
-        let summary = self
-            .stream
+        let summary = stream
             .exchange
             .bounds
             .run(outcome)
@@ -310,9 +294,8 @@ impl PageTask {
                 Error::new(ErrorKind::Internal, "a page was given up while it was read").into(),
             );
         };
-        collector.compare()?;
+        let held = collector.end()?;
         self.judge(&summary, &response, sent_at)?;
-        let held = std::mem::take(&mut collector.held);
         Ok(PageEvent::Done(Box::new(PageRead {
             outcome: PageOutcome::Read(Box::new(PageContent {
                 summary,
@@ -381,26 +364,14 @@ impl PageTask {
         }
     }
 
-    async fn take(&self, rows: Rows, collector: &mut Collector<'_>) -> Result<(), Stop> {
-        let Some(rows) = collector.fresh(rows)? else {
-            return Ok(());
-        };
-        collector.held_bytes += rows.memory();
-        collector.held.push(self.stream.scrubber().hide_rows(rows));
-        if collector.held_bytes <= self.stream.held_bytes {
-            return Ok(());
-        }
-        // From here on the page goes as fast as its rows are taken: it must not keep others from being asked for meanwhile.
-        collector.permit.take();
-        collector.held_bytes = 0;
-        for rows in std::mem::take(&mut collector.held) {
-            collector.note(&rows);
-            let sent = self.events.send(PageEvent::Rows(rows));
-            if self.stream.exchange.bounds.run(sent).await?.is_err() {
-                return Err(Stop::Abandoned);
-            }
-        }
-        Ok(())
+    async fn deliver(&self, rows: Rows) -> Result<(), Stop> {
+        let sent = self.events.send(PageEvent::Rows(rows));
+        self.stream
+            .exchange
+            .bounds
+            .run(sent)
+            .await?
+            .map_err(|_| Stop::Abandoned)
     }
 
     fn judge(
@@ -413,7 +384,7 @@ impl PageTask {
         let facts = stream.facts(summary, response.headers());
         let judged = content::judge(Judged {
             summary,
-            errors: summary.captured.last().and_then(Option::as_ref),
+            errors: stream.errors(summary),
             path: &stream.http.rows,
             is_graphql: stream.is_graphql,
             total: stream.captures.total(&facts),
@@ -461,69 +432,9 @@ impl PageTask {
     }
 }
 
-impl Collector<'_> {
-    /// The rows that were not delivered by an earlier try.
-    fn fresh(&mut self, rows: Rows) -> Result<Option<Rows>, Stop> {
-        if self.is_compared {
-            return Ok(Some(rows));
-        }
-        let boundary = self.delivered.rows;
-        self.repeated = self.repeated.wrapping_add(fingerprint(&rows, boundary));
-        let last = rows
-            .numbers
-            .last()
-            .copied()
-            .max(rows.invalid.last().map(|row| row.number));
-        if last.is_none_or(|last| last < boundary.saturating_sub(1)) {
-            return Ok(None);
-        }
-        self.compare()?;
-        let rest = rows.since(boundary);
-        Ok((rest.count() > 0).then_some(rest))
-    }
-
-    /// Whether this try begins with the rows that were delivered.
-    fn compare(&mut self) -> Result<(), Stop> {
-        if !self.is_compared && self.repeated != self.delivered.fingerprint {
-            return Err(Stop::Changed(
-                "a page that was lost on the way had other rows when it was asked for again"
-                    .to_owned(),
-            ));
-        }
-        self.is_compared = true;
-        Ok(())
-    }
-
-    fn note(&mut self, rows: &Rows) {
-        self.delivered.rows += rows.count() as u64;
-        self.delivered.fingerprint = self
-            .delivered
-            .fingerprint
-            .wrapping_add(fingerprint(rows, u64::MAX));
-    }
-}
-
 fn without_rows(outcome: PageOutcome) -> PageEvent {
     PageEvent::Done(Box::new(PageRead {
         outcome,
         rows: Vec::new(),
     }))
-}
-
-/// Of the rows before `end`. A sum: it doesn't depend on how rows are cut into batches.
-fn fingerprint(rows: &Rows, end: u64) -> u64 {
-    let valid = rows
-        .numbers
-        .iter()
-        .enumerate()
-        .map(|(index, number)| (*number, rows.raw.get(index).unwrap_or_default()));
-    let invalid = rows
-        .invalid
-        .iter()
-        .map(|row| (row.number, Cow::Borrowed(row.raw.as_bytes())));
-    valid
-        .chain(invalid)
-        .filter(|(number, _)| *number < end)
-        .map(|(number, raw)| xxh3_64_with_seed(&raw, number))
-        .fold(0, u64::wrapping_add)
 }

@@ -76,7 +76,7 @@ impl HttpSource {
                 .paths
                 .iter()
                 .cloned()
-                .chain([errors_path()])
+                .chain(errors_path(&http.rows))
                 .collect(),
             text: http.text.clone(),
             sample_size: usize::try_from(plan.sample_size).unwrap_or(usize::MAX),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use runner_plan::model;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::exchange::{Exchange, Traffic};
@@ -56,12 +57,17 @@ impl StreamState {
         summary: &'a PageSummary,
         headers: &'a HeaderMap,
     ) -> ResponseFacts<'a> {
-        // The last one is not the pagination's.
+        // One more may follow: the API's errors.
         let pages = self.captures.paths.len().min(summary.captured.len());
         ResponseFacts {
             headers,
             captured: &summary.captured[..pages],
             envelope: &summary.envelope,
         }
+    }
+
+    /// What stands where APIs put their errors.
+    pub(super) fn errors<'a>(&self, summary: &'a PageSummary) -> Option<&'a Value> {
+        summary.captured.get(self.captures.paths.len())?.as_ref()
     }
 }

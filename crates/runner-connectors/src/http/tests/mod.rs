@@ -1,0 +1,11 @@
+//! Whole sources against a server of the test's own.
+
+mod credentials;
+mod faults;
+pub(super) mod fixture;
+mod pagination;
+mod property;
+mod resume;
+mod security;
+mod server;
+mod tls;
