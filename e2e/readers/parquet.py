@@ -1,6 +1,8 @@
 """Counts Parquet files with DuckDB and prints one JSON object.
 
 Usage: parquet.py GLOB [--sum COLUMN]... [--distinct COLUMN] [--rows N]
+
+Names below the pattern's fixed part that begin with `_` or `.` are hidden, as they are to Spark and Hive.
 """
 
 import argparse
@@ -16,7 +18,12 @@ parser.add_argument("--distinct")
 parser.add_argument("--rows", type=int, default=0)
 options = parser.parse_args()
 
-files = sorted(glob.glob(options.glob, recursive=True))
+root = options.glob.split("*")[0]
+files = [
+    file
+    for file in sorted(glob.glob(options.glob, recursive=True))
+    if not any(part.startswith(("_", ".")) for part in file[len(root) :].split("/"))
+]
 answer = {"rows": 0, "sums": {}, "distinct": 0, "columns": {}, "files": len(files), "first_rows": []}
 if files:
     # Partition columns stand in the files too; names from folders would only shadow them.
