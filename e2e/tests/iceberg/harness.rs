@@ -32,12 +32,12 @@ use runner_spec::model::{SinkKind, WriteMode};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-pub const TABLE: &str = "ns.t";
-pub const INPUT: &str = "stream";
+pub(crate) const TABLE: &str = "ns.t";
+pub(crate) const INPUT: &str = "stream";
 const MEMORY_BYTES: usize = 16 << 20;
 
 /// A catalog that the sink and pyiceberg both know.
-pub struct Lake {
+pub(crate) struct Lake {
     pub catalog: Catalog,
     pub storage: Map<String, Value>,
     /// Properties of pyiceberg's catalog.
@@ -48,7 +48,7 @@ pub struct Lake {
 
 impl Lake {
     /// A SQLite catalog in a folder of its own; none where pyiceberg isn't installed.
-    pub fn sqlite() -> Result<Option<Self>> {
+    pub(crate) fn sqlite() -> Result<Option<Self>> {
         let Some(readers) = require(&READERS) else {
             return Ok(None);
         };
@@ -73,7 +73,7 @@ impl Lake {
         }))
     }
 
-    pub fn rest(
+    pub(crate) fn rest(
         catalog: Catalog,
         storage: &Value,
         python: Value,
@@ -89,12 +89,12 @@ impl Lake {
     }
 
     /// The runner's own folder.
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.folder.path().join("runner")
     }
 
     /// Files of the warehouse and of the runner, by their names.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let mut names = Vec::new();
         let mut open = vec![self.folder.path().join("warehouse"), self.data_dir()];
         while let Some(folder) = open.pop() {
@@ -111,12 +111,12 @@ impl Lake {
     }
 
     /// Runs Python beside the sink (`e2e/readers/iceberg_table.py` says with what) and returns its `answer`.
-    pub fn python(&self, code: &str) -> Result<Value> {
+    pub(crate) fn python(&self, code: &str) -> Result<Value> {
         python(&self.readers, &self.python, code)
     }
 
     /// The same as something to call later.
-    pub fn python_later(&self, code: &str) -> Box<dyn FnOnce() + Send> {
+    pub(crate) fn python_later(&self, code: &str) -> Box<dyn FnOnce() + Send> {
         let (readers, catalog, code) = (self.readers.clone(), self.python.clone(), code.to_owned());
         Box::new(move || {
             python(&readers, &catalog, &code).expect("the other writer commits");
@@ -124,19 +124,19 @@ impl Lake {
     }
 
     /// Rows as pyiceberg reads them, sorted.
-    pub fn rows(&self) -> Result<Value> {
+    pub(crate) fn rows(&self) -> Result<Value> {
         self.python("answer = rows(table)")
     }
 
     /// Some columns of the rows as lists, sorted.
-    pub fn tuples(&self, columns: &[&str]) -> Result<Value> {
+    pub(crate) fn tuples(&self, columns: &[&str]) -> Result<Value> {
         let columns = json!(columns);
         self.python(&format!(
             "answer = sorted([[row[c] for c in {columns}] for row in rows(table)], key=str)"
         ))
     }
 
-    pub fn count(&self) -> Result<Value> {
+    pub(crate) fn count(&self) -> Result<Value> {
         self.python("answer = table.scan().count()")
     }
 }
@@ -155,7 +155,7 @@ fn python(readers: &Path, catalog: &Value, code: &str) -> Result<Value> {
 }
 
 /// A load of the table: what a test doesn't say is as simple as can be.
-pub struct Load<'a> {
+pub(crate) struct Load<'a> {
     lake: &'a Lake,
     pub plan: LoadPlan,
     pub feed: String,
@@ -172,14 +172,14 @@ pub struct Load<'a> {
 
 /// Rows of one version of the schema and one chain.
 #[derive(Clone)]
-pub struct Rows {
+pub(crate) struct Rows {
     pub version: u32,
     pub origin: RowOrigin,
     pub batch: RecordBatch,
 }
 
 impl<'a> Load<'a> {
-    pub fn new(lake: &'a Lake, mode: WriteMode, columns: &[ColumnField]) -> Self {
+    pub(crate) fn new(lake: &'a Lake, mode: WriteMode, columns: &[ColumnField]) -> Self {
         Self {
             lake,
             plan: plan(lake, mode),
@@ -196,23 +196,28 @@ impl<'a> Load<'a> {
         }
     }
 
-    pub fn seq(mut self, seq: u64) -> Self {
+    pub(crate) fn seq(mut self, seq: u64) -> Self {
         self.seq = seq;
         self.job = format!("job-{seq}");
         self
     }
 
-    pub fn key(mut self, key: &[&str]) -> Self {
+    pub(crate) fn key(mut self, key: &[&str]) -> Self {
         self.plan.primary_key = key.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
-    pub fn cursor(mut self, column: &str) -> Self {
+    pub(crate) fn cursor(mut self, column: &str) -> Self {
         self.plan.cursor_field = Some(column.to_owned());
         self
     }
 
-    pub fn partition(mut self, column: &str, transform: PartitionTransform, name: &str) -> Self {
+    pub(crate) fn partition(
+        mut self,
+        column: &str,
+        transform: PartitionTransform,
+        name: &str,
+    ) -> Self {
         self.plan.partitions.push(Partition {
             column: column.to_owned(),
             transform,
@@ -221,7 +226,7 @@ impl<'a> Load<'a> {
         self
     }
 
-    pub fn context(&self) -> LoadContext {
+    pub(crate) fn context(&self) -> LoadContext {
         let of = |columns: &[ColumnField]| table_columns(&self.plan, columns);
         let versions = if self.versions.is_empty() {
             vec![self.columns.clone()]
@@ -253,7 +258,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    pub async fn target(&self) -> runner_core::Result<IcebergTarget> {
+    pub(crate) async fn target(&self) -> runner_core::Result<IcebergTarget> {
         let run = run_plan();
         let secrets = RunSecrets::new(Arc::new(NoSecrets), &run)?;
         let context = TargetContext {
@@ -266,7 +271,7 @@ impl<'a> Load<'a> {
     }
 
     /// Writes rows as parts, one seal for each item.
-    pub async fn write(&self, rows: &[Rows]) -> runner_core::Result<Vec<Part>> {
+    pub(crate) async fn write(&self, rows: &[Rows]) -> runner_core::Result<Vec<Part>> {
         let target = self.target().await?;
         let mut parts = Vec::new();
         for rows in rows {
@@ -290,11 +295,11 @@ impl<'a> Load<'a> {
         Ok(parts)
     }
 
-    pub async fn prepare(&self, parts: Vec<Part>) -> runner_core::Result<Vec<Part>> {
+    pub(crate) async fn prepare(&self, parts: Vec<Part>) -> runner_core::Result<Vec<Part>> {
         self.target().await?.prepare(&self.context(), parts).await
     }
 
-    pub async fn commit(&self, parts: &[Part]) -> runner_core::Result<Written> {
+    pub(crate) async fn commit(&self, parts: &[Part]) -> runner_core::Result<Written> {
         let fence = Fence {
             seq: Seq(self.seq),
             attempt: Attempt(1),
@@ -307,21 +312,21 @@ impl<'a> Load<'a> {
     }
 
     /// The whole of it.
-    pub async fn run(&self, batch: RecordBatch) -> runner_core::Result<Written> {
+    pub(crate) async fn run(&self, batch: RecordBatch) -> runner_core::Result<Written> {
         self.run_all(&[of_chain(0, batch)]).await
     }
 
-    pub async fn run_all(&self, rows: &[Rows]) -> runner_core::Result<Written> {
+    pub(crate) async fn run_all(&self, rows: &[Rows]) -> runner_core::Result<Written> {
         let parts = self.prepare(self.write(rows).await?).await?;
         self.commit(&parts).await
     }
 
-    pub fn lake(&self) -> &'a Lake {
+    pub(crate) fn lake(&self) -> &'a Lake {
         self.lake
     }
 }
 
-pub fn of_chain(chain: u64, batch: RecordBatch) -> Rows {
+pub(crate) fn of_chain(chain: u64, batch: RecordBatch) -> Rows {
     Rows {
         version: 1,
         origin: RowOrigin {
@@ -365,7 +370,7 @@ fn plan(lake: &Lake, mode: WriteMode) -> LoadPlan {
     }
 }
 
-pub fn column(name: &str, column_type: ColumnType) -> ColumnField {
+pub(crate) fn column(name: &str, column_type: ColumnType) -> ColumnField {
     ColumnField {
         name: name.to_owned(),
         column_type,
@@ -459,14 +464,14 @@ type Hook = Box<dyn FnOnce() + Send>;
 
 /// A clock that does something when it is asked for the time of the new snapshot: after a load has computed its change,
 /// and before it commits it.
-pub struct Interposer {
+pub(crate) struct Interposer {
     clock: SystemClock,
     hooks: Mutex<Vec<Hook>>,
 }
 
 impl Interposer {
     /// The first hook goes off at the first try of a commit, and so on.
-    pub fn new(hooks: impl IntoIterator<Item = Hook>) -> Arc<Self> {
+    pub(crate) fn new(hooks: impl IntoIterator<Item = Hook>) -> Arc<Self> {
         let mut hooks: Vec<Hook> = hooks.into_iter().collect();
         hooks.reverse();
         Arc::new(Self {
@@ -476,7 +481,7 @@ impl Interposer {
     }
 
     /// Hooks that have not gone off.
-    pub fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.hooks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -514,7 +519,7 @@ impl Clock for Interposer {
 }
 
 /// `id` and `v`, the table of tests that are about rows and not about columns.
-pub fn id_and_value() -> Vec<ColumnField> {
+pub(crate) fn id_and_value() -> Vec<ColumnField> {
     vec![
         column("id", ColumnType::Integer),
         column("v", ColumnType::String),
@@ -522,7 +527,7 @@ pub fn id_and_value() -> Vec<ColumnField> {
 }
 
 /// Rows of that table.
-pub fn pairs<'v>(rows: impl IntoIterator<Item = (i64, &'v str)>) -> RecordBatch {
+pub(crate) fn pairs<'v>(rows: impl IntoIterator<Item = (i64, &'v str)>) -> RecordBatch {
     let (ids, values): (Vec<i64>, Vec<&str>) = rows.into_iter().unzip();
     let arrays: Vec<arrow::array::ArrayRef> = vec![
         Arc::new(arrow::array::Int64Array::from(ids)),
@@ -533,7 +538,7 @@ pub fn pairs<'v>(rows: impl IntoIterator<Item = (i64, &'v str)>) -> RecordBatch 
 }
 
 /// Rows `from..to` whose value is their id's text.
-pub fn numbers(from: i64, to: i64) -> RecordBatch {
+pub(crate) fn numbers(from: i64, to: i64) -> RecordBatch {
     let texts: Vec<String> = (from..to).map(|id| id.to_string()).collect();
     pairs((from..to).zip(texts.iter().map(String::as_str)))
 }
