@@ -44,6 +44,7 @@ pub(crate) enum RawForm {
     /// Each is a line of CSV with these columns.
     Csv(Arc<CsvForm>),
     /// They have no bytes: they are the rows of this batch, in which nulls are allowed everywhere.
+    #[expect(dead_code, reason = "made by columnar formats, which are decoded next")]
     Batch(RecordBatch),
 }
 
@@ -105,13 +106,6 @@ impl RawRows {
             rows,
             buffer,
             ranges,
-        }
-    }
-
-    pub(crate) fn of_batch(batch: RecordBatch) -> Self {
-        Self {
-            rows: RawForm::Batch(batch),
-            ..Self::default()
         }
     }
 

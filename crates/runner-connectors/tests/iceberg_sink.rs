@@ -1,5 +1,7 @@
 //! The contract of sinks, kept by Iceberg tables of a SQLite catalog, and read by the `iceberg` crate's own scan.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -370,7 +370,7 @@ mod tests {
             .map(|(row, value)| {
                 let start = text.len();
                 // Row numbers make rows with one cursor value differ.
-                text.push_str(&format!("{{\"id\":{value:?},\"row\":{row}}}"));
+                text.extend([format!("{{\"id\":{value:?},\"row\":{row}}}")]);
                 start..text.len()
             })
             .collect();

@@ -48,7 +48,7 @@ impl FileSecrets {
                 .location
                 .as_ref()
                 .map_or(0, |location| location.line);
-            self.error(format!(
+            secret_error(format!(
                 "failed to understand the secrets file `{name}` (line {line})"
             ))
             .with_help("write `path: {key: value}`, as YAML or JSON")
@@ -57,7 +57,7 @@ impl FileSecrets {
             .map_err(|diagnostic| malformed(&diagnostic))?;
         let value = runner_spec::read_value(&source).map_err(|diagnostics| {
             diagnostics.first().map_or_else(
-                || self.error(format!("the secrets file `{name}` is empty")),
+                || secret_error(format!("the secrets file `{name}` is empty")),
                 malformed,
             )
         })?;
@@ -66,7 +66,7 @@ impl FileSecrets {
 
     fn bundles(&self, value: Value) -> Result<Bundles> {
         let shape = || {
-            self.error(format!(
+            secret_error(format!(
                 "the secrets file `{}` is not of the form `path: {{key: value}}`",
                 self.path.display()
             ))
@@ -106,8 +106,7 @@ impl FileSecrets {
             })
             .collect();
         let text = Zeroizing::new(serde_json::to_string_pretty(&plain).map_err(|error| {
-            self.error("failed to write the secrets file".to_owned())
-                .with_source(error)
+            secret_error("failed to write the secrets file".to_owned()).with_source(error)
         })?);
         let temporary = self.path.with_extension("new");
         let written = create_private(&temporary)
@@ -119,12 +118,8 @@ impl FileSecrets {
         written.map_err(|error| self.failed("failed to write", error))
     }
 
-    fn error(&self, message: String) -> Error {
-        Error::new(ErrorKind::Secret, message)
-    }
-
     fn failed(&self, tried: &str, error: std::io::Error) -> Error {
-        self.error(format!(
+        secret_error(format!(
             "{tried} the secrets file `{}`",
             self.path.display()
         ))
@@ -233,6 +228,10 @@ impl fmt::Debug for FileSecrets {
     }
 }
 
+fn secret_error(message: String) -> Error {
+    Error::new(ErrorKind::Secret, message)
+}
+
 /// `secret/data/x` and `/x/` are written for the same path by different people.
 fn normal(path: &str) -> &str {
     path.trim_matches('/')
@@ -240,12 +239,7 @@ fn normal(path: &str) -> &str {
 
 /// The value's own hash: a file keeps no versions.
 fn version(secret: &Secret) -> SecretVersion {
-    SecretVersion(
-        Sha256::digest(secret.expose().as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-    )
+    SecretVersion(hex::encode(Sha256::digest(secret.expose().as_bytes())))
 }
 
 fn list(names: &[String]) -> String {
@@ -301,7 +295,7 @@ fn create_private(path: &Path) -> std::io::Result<File> {
     File::create(path)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 

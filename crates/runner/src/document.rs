@@ -20,7 +20,6 @@ pub(crate) struct Document {
 
 /// A document that can run.
 pub(crate) struct Planned {
-    pub(crate) spec: Spec,
     pub(crate) plan: Plan,
     pub(crate) text: String,
     pub(crate) sources: SourceMap,
@@ -101,7 +100,6 @@ impl Document {
         diagnostics.extend(found);
         match planned.plan {
             Some(plan) if !has_errors(&diagnostics) => Ok(Planned {
-                spec,
                 plan,
                 text: self.text,
                 sources,

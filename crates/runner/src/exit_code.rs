@@ -6,7 +6,8 @@ use runner_core::ErrorKind;
 
 pub(crate) const SUCCESS: u8 = 0;
 /// What clap exits with; kept free of other meanings.
-pub(crate) const USAGE: u8 = 2;
+#[cfg(test)]
+const USAGE: u8 = 2;
 
 /// The exit code of an error.
 pub(crate) fn of(kind: ErrorKind) -> u8 {

@@ -41,7 +41,7 @@ pub(crate) struct Settings {
 /// The configuration file. Every key is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct File {
+struct Written {
     runner_id: Option<String>,
     tenant_id: Option<String>,
     profile: Option<Profile>,
@@ -77,7 +77,7 @@ impl Settings {
     pub(crate) fn resolve(global: &Global) -> Result<Self> {
         let file = match &global.config {
             Some(path) => read(path)?,
-            None => File::default(),
+            None => Written::default(),
         };
         let mut resolver = Resolver {
             file: global.config.clone(),
@@ -240,7 +240,7 @@ fn json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-fn read(path: &Path) -> Result<File> {
+fn read(path: &Path) -> Result<Written> {
     let failed = |what: &str| {
         Error::new(
             ErrorKind::Config,

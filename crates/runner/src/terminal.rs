@@ -35,7 +35,7 @@ impl Terminal {
         }
     }
 
-    pub(crate) fn render_options(&self) -> runner_spec::RenderOptions {
+    pub(crate) fn render_options(self) -> runner_spec::RenderOptions {
         runner_spec::RenderOptions {
             width: WIDTH,
             colour: self.colour,
@@ -43,7 +43,11 @@ impl Terminal {
     }
 
     /// A result, for people or for a pipe.
-    pub(crate) fn print(&self, text: &str) -> Result<()> {
+    #[expect(
+        clippy::unused_self,
+        reason = "whoever prints does so through the terminal that was set up"
+    )]
+    pub(crate) fn print(self, text: &str) -> Result<()> {
         let mut out = std::io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| {
             if text.ends_with('\n') {
@@ -55,7 +59,7 @@ impl Terminal {
         Self::ended(written.and_then(|()| out.flush()))
     }
 
-    pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<()> {
+    pub(crate) fn print_json(self, value: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(|error| {
             Error::new(ErrorKind::Internal, "failed to write JSON").with_source(error)
         })?;
@@ -63,13 +67,17 @@ impl Terminal {
     }
 
     /// A remark: never on standard output.
-    pub(crate) fn note(&self, text: &str) {
+    #[expect(
+        clippy::unused_self,
+        reason = "whoever prints does so through the terminal that was set up"
+    )]
+    pub(crate) fn note(self, text: &str) {
         // Nobody can be told that standard error is closed.
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 
     /// An error with its causes and what to do.
-    pub(crate) fn error(&self, error: &Error) {
+    pub(crate) fn error(self, error: &Error) {
         if self.json {
             let body = json!({
                 "success": false,

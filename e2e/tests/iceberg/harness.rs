@@ -320,10 +320,6 @@ impl<'a> Load<'a> {
         let parts = self.prepare(self.write(rows).await?).await?;
         self.commit(&parts).await
     }
-
-    pub(crate) fn lake(&self) -> &'a Lake {
-        self.lake
-    }
 }
 
 pub(crate) fn of_chain(chain: u64, batch: RecordBatch) -> Rows {

@@ -65,16 +65,6 @@ pub(crate) fn not_utf8(origin: &str, offset: u64) -> Error {
     .with_context("origin", origin)
 }
 
-/// The rows are not where the document says.
-pub(crate) fn missing_path(origin: &str, path: &str, there: &str) -> Error {
-    Error::new(
-        ErrorKind::SourceData,
-        format!("the response has nothing at response_path `{path}`: {there}"),
-    )
-    .with_context("origin", origin)
-    .with_help("set `response_path` to where the rows are")
-}
-
 pub(crate) fn too_large(origin: &str, what: &str, limit: u64) -> Error {
     Error::new(
         ErrorKind::SourceData,

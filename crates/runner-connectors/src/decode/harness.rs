@@ -24,7 +24,6 @@ pub(crate) struct Decoded {
     pub(crate) summaries: Vec<PageSummary>,
     /// Raw text of each row, in the order of `rows`.
     pub(crate) raw: Vec<String>,
-    pub(crate) batches: usize,
     pub(crate) starts: usize,
 }
 
@@ -205,7 +204,6 @@ fn collect(
         invalid,
         summaries,
         raw,
-        batches: delivered.len(),
         starts,
     }
 }

@@ -12,6 +12,10 @@ use super::text::{Encoding, encoding};
 const PIECE: usize = 256 << 10;
 
 /// Pushed bytes that a batch has not taken yet.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about the bytes, and none excludes another"
+)]
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     pieces: VecDeque<Bytes>,

@@ -14,6 +14,19 @@
 //! let summary = decoder.finish()?;
 //! ```
 
+#![expect(
+    clippy::single_match_else,
+    reason = "the two outcomes of a scan read as equals, not as one and its exception"
+)]
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method of a type with a lifetime is not general enough where a closure is"
+)]
+#![expect(
+    clippy::match_same_arms,
+    reason = "arms stand in the order of the rule that they spell out"
+)]
+
 mod batch;
 mod captures;
 mod column;

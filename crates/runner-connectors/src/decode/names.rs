@@ -40,7 +40,7 @@ pub(crate) fn unique(name: String, is_taken: impl Fn(&str) -> bool) -> String {
     if !is_taken(&name) {
         return name;
     }
-    (2_u64..)
+    (2..=u64::MAX)
         .map(|number| format!("{name}_{number}"))
         .find(|candidate| !is_taken(candidate))
         .unwrap_or(name)

@@ -13,7 +13,7 @@ pub(crate) const MAX_STRUCT_FIELDS: usize = 256;
 /// Kinds of value, as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Kinds(u16);
+pub(crate) struct Kinds(u16);
 
 impl Kinds {
     pub(crate) const NONE: Self = Self(0);

@@ -27,7 +27,6 @@ pub(crate) fn build(
         Some(incremental) => Builder {
             context,
             draft,
-            binding,
             columns,
             incremental,
         }
@@ -78,7 +77,6 @@ fn default_window(
 struct Builder<'a> {
     context: Context<'a>,
     draft: &'a Draft<'a>,
-    binding: &'a Binding,
     columns: &'a Columns,
     incremental: &'a Incremental,
 }

@@ -24,13 +24,12 @@ pub(crate) async fn health(settings: &Settings, terminal: Terminal) -> Result<u8
         "engine_embedded",
         Ok(json!({ "status": "healthy", "version": env!("CARGO_PKG_VERSION") })),
     );
-    let millis =
-        u32::try_from(SystemClock::new().now().timestamp_subsec_millis()).unwrap_or_default();
+    let now = SystemClock::new().now();
     #[expect(
         clippy::cast_precision_loss,
         reason = "seconds since the epoch are far below 2^53"
     )]
-    let seconds = SystemClock::new().now().timestamp() as f64 + f64::from(millis) / 1000.0;
+    let seconds = now.timestamp() as f64 + f64::from(now.timestamp_subsec_millis()) / 1000.0;
     terminal.print_json(&json!({
         "status": if is_healthy { "healthy" } else { "unhealthy" },
         "runner_id": settings.runner_id,

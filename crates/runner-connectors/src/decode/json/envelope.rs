@@ -628,8 +628,8 @@ pub(crate) fn path_text(steps: &[RowPathStep]) -> String {
                 text.push('.');
                 text.push_str(name);
             }
-            RowPathStep::Name(name) => text.push_str(&format!("['{name}']")),
-            RowPathStep::Index(index) => text.push_str(&format!("[{index}]")),
+            RowPathStep::Name(name) => text.extend(["['", name, "']"]),
+            RowPathStep::Index(index) => text.extend(["[", &index.to_string(), "]"]),
             RowPathStep::Each => text.push_str("[*]"),
         }
     }

@@ -96,10 +96,10 @@ fn plain_values_are_rows_of_one_column() {
     assert_eq!(
         rows(&["values"], r#"{"values": [1, 2.5, "x", [1]]}"#),
         [
-            r#"{value: 1}"#,
-            r#"{value: 2.5}"#,
+            r"{value: 1}",
+            r"{value: 2.5}",
             r#"{value: "x"}"#,
-            r#"{value: [1]}"#
+            r"{value: [1]}"
         ]
     );
 }
@@ -234,7 +234,7 @@ fn fields_go_where_the_mapping_says() {
     assert_eq!(
         decoded.rows,
         [
-            format!(r#"{{x: 1, y: "e", ids: [1,2], first: "two", x_text: "1", symbol: "AAPL"}}"#),
+            r#"{x: 1, y: "e", ids: [1,2], first: "two", x_text: "1", symbol: "AAPL"}"#.to_owned(),
             r#"{ids: [], symbol: "AAPL"}"#.to_owned(),
         ]
     );
