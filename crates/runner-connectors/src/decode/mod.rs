@@ -95,7 +95,17 @@ impl PageDecoder {
             DataFormat::JsonLines => Box::new(json::JsonLines::new(schema, options)?),
             DataFormat::Csv => Box::new(csv::CsvPage::new(schema, options)?),
             DataFormat::Xml | DataFormat::Parquet => {
-                return Err(Error::new(ErrorKind::Internal, "not decoded"));
+                let name = if format == DataFormat::Xml {
+                    "XML"
+                } else {
+                    "Parquet"
+                };
+                return Err(Error::new(
+                    ErrorKind::SourceData,
+                    format!("the response is {name}, which this version doesn't decode"),
+                )
+                .with_context("origin", &options.origin)
+                .with_help("ask the source for JSON, JSON lines or CSV"));
             }
         };
         Ok(Self { format })

@@ -1,6 +1,7 @@
 //! `sample` (and `run`): one run of a feed in the foreground, through the job store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use runner_core::job::{Claim, Created, Job, JobState, NewJob};
 use runner_core::part::PART_FORMAT;
@@ -60,8 +61,10 @@ pub(crate) async fn drive(
     terminal: Terminal,
 ) -> Result<u8> {
     let display = Arc::new(Display::new(terminal));
-    let runner = job_runner(settings, store, Arc::clone(&display) as _)?;
-    let claim = claim(store, tenant, id, runner.lease).await?;
+    let mut runner = job_runner(settings, store, Arc::clone(&display) as _)?;
+    // Somebody is looking: a process that died should not be waited for long.
+    runner.lease = LEASE;
+    let claim = claim(store, tenant, id, runner.lease, terminal).await?;
     let cancel = Cancel::new();
     let watcher = tokio::spawn(stop_on_interrupt(cancel.clone(), terminal));
     let report = runner.run(&claim, cancel).await;
@@ -87,41 +90,62 @@ async fn stop_on_interrupt(cancel: Cancel, terminal: Terminal) {
     }
 }
 
+/// Claims the job. A process that died holds it until its lease ends, so a held job is waited for that long and no longer.
 async fn claim(
     store: &Store,
     tenant: &TenantId,
     id: &JobId,
-    lease: std::time::Duration,
+    lease: Duration,
+    terminal: Terminal,
 ) -> Result<Claim> {
+    const ASKED_EVERY: Duration = Duration::from_millis(500);
     let worker = WorkerId::generate();
-    if let Some(claim) = store.jobs().claim_job(tenant, id, &worker, lease).await? {
-        return Ok(claim);
-    }
-    let job = store.jobs().get(tenant, id).await?;
-    match job {
-        None => Err(
-            Error::new(ErrorKind::NotFound, format!("there is no job `{id}`"))
-                .with_help("`jobs list` shows the jobs"),
-        ),
-        Some(job) if job.state.is_terminal() => Err(Error::new(
-            ErrorKind::Conflict,
-            format!(
-                "job `{id}` is {} and has nothing left to do",
-                job.state.as_str()
-            ),
-        )),
-        Some(job) => {
+    let began = store.clock.monotonic();
+    let mut is_told = false;
+    loop {
+        if let Some(claim) = store.jobs().claim_job(tenant, id, &worker, lease).await? {
+            return Ok(claim);
+        }
+        let job = store
+            .jobs()
+            .get(tenant, id)
+            .await?
+            .ok_or_else(|| no_job(id))?;
+        if job.state.is_terminal() {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "job `{id}` is {} and has nothing left to do",
+                    job.state.as_str()
+                ),
+            ));
+        }
+        if store.clock.monotonic().saturating_sub(began) > lease + lease / 4 {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("another process is working on job `{id}`"),
+            )
+            .with_help(format!(
+                "wait until it has ended, or stop it with `jobs cancel {id}`"
+            )));
+        }
+        if !is_told {
+            is_told = true;
             let until = job
                 .lease_expires_at
                 .map(|at| format!(" until {}", at.format("%H:%M:%S UTC")))
                 .unwrap_or_default();
-            Err(Error::new(
-                ErrorKind::Conflict,
-                format!("another process holds job `{id}`{until}"),
-            )
-            .with_help("wait for it; a process that died loses its job when that time has passed"))
+            terminal.note(&format!(
+                "job {id} is held by another process{until}; waiting whether it is still alive"
+            ));
         }
+        store.clock.sleep(ASKED_EVERY).await;
     }
+}
+
+fn no_job(id: &JobId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no job `{id}`"))
+        .with_help("`jobs list` shows the jobs")
 }
 
 async fn create(

@@ -97,13 +97,12 @@ impl SqliteCatalog {
             .connect_with(options)
             .await
             .map_err(doing())?;
-        if create {
-            for statement in CREATE_TABLES {
-                sqlx::query(statement)
-                    .execute(&pool)
-                    .await
-                    .map_err(doing())?;
-            }
+        // Also in a file that is there: the process that created it may have died between the two.
+        for statement in CREATE_TABLES {
+            sqlx::query(statement)
+                .execute(&pool)
+                .await
+                .map_err(doing())?;
         }
         let columns = sqlx::query("SELECT name FROM pragma_table_info('iceberg_tables')")
             .fetch_all(&pool)
