@@ -84,14 +84,23 @@ fn seaweedfs_serves_objects_and_an_iceberg_catalog() -> Result<()> {
     )?;
     assert_eq!(configuration.status, 200, "{}", configuration.head);
     // A table written by pyiceberg itself: what the reader then counts was there.
-    let write = "import os, sys, pyarrow\n\
+    let write = "import os, sys, time, pyarrow\n\
         from pyiceberg.catalog.rest import RestCatalog\n\
         uri, endpoint, key, secret = sys.argv[1:]\n\
         os.environ['AWS_ACCESS_KEY_ID'], os.environ['AWS_SECRET_ACCESS_KEY'] = key, secret\n\
         catalog = RestCatalog('rest', **{'uri': uri, 'warehouse': 's3://wh1/', 's3.endpoint': endpoint,\n\
             's3.access-key-id': key, 's3.secret-access-key': secret, 's3.region': 'us-east-1',\n\
             'rest.sigv4-enabled': 'true', 'rest.signing-region': 'us-east-1', 'rest.signing-name': 's3tables'})\n\
-        catalog.create_namespace('smoke')\n\
+        # The catalog answers before its bucket is there.\n\
+        for _ in range(120):\n\
+        \x20   try:\n\
+        \x20       catalog.create_namespace('smoke')\n\
+        \x20       break\n\
+        \x20   except Exception as error:\n\
+        \x20       last = error\n\
+        \x20       time.sleep(1)\n\
+        else:\n\
+        \x20   raise last\n\
         rows = pyarrow.table({'n': [1, 2, 3]})\n\
         catalog.create_table('smoke.numbers', rows.schema).append(rows)\n";
     let readers = Readers::new(&python);

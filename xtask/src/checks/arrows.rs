@@ -38,7 +38,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ),
     ("runner-python", &["runner-engine-embedded", "runner-jobs"]),
     ("runner-testkit", &["runner-connectors"]),
-    ("runner-e2e", &[]),
+    ("runner-e2e", &["runner-connectors"]),
     ("table-viewer", &[]),
     ("xtask", &["runner-e2e"]),
 ];
@@ -108,6 +108,7 @@ const RESERVED: [Reserved; 6] = [
             "runner",
             "runner-python",
             "runner-testkit",
+            "runner-e2e",
         ],
         reason: "the document, the plan and its SQL do no I/O",
     },

@@ -18,6 +18,9 @@ use crate::settings::Settings;
 use crate::terminal::Terminal;
 use crate::wiring::{Store, operator};
 
+/// Of a job in the foreground, whose process may die while somebody looks on; renewed six times as often.
+const LEASE: Duration = Duration::from_secs(15);
+
 pub(crate) async fn run(
     arguments: &RunArguments,
     settings: &Settings,

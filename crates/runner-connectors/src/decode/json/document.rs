@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 
 use super::cursor::{Cursor, Stop};
-use super::envelope::path_text;
+use super::paths::path_text;
 use super::paths::{self, Located};
 use super::rows::JsonRows;
 use crate::decode::FormatDecoder;

@@ -4,9 +4,10 @@
 
 use bytes::Bytes;
 use runner_core::{Error, Result};
-use runner_plan::model::{RowPath, RowPathStep};
+use runner_plan::model::RowPathStep;
 
 use super::cursor::{Cursor, Stop};
+use super::paths::path_text;
 use super::rows::JsonRows;
 use super::scanner::Scanner;
 use crate::decode::FormatDecoder;
@@ -593,45 +594,4 @@ impl FormatDecoder for JsonPage {
             ..self.batch.summary()
         })
     }
-}
-
-/// Whether the rows, or a value that is wanted beside them, can only be found in the whole document.
-pub(crate) fn needs_whole(rows: &[RowPathStep], captures: &[RowPath]) -> bool {
-    captures.iter().any(|path| match path {
-        RowPath::Query(_) => true,
-        // A document that is a row is at hand as a whole anyway.
-        RowPath::Steps(steps) if rows.is_empty() => {
-            !matches!(steps.first(), Some(RowPathStep::Name(_)))
-        }
-        // One that lies within the rows, or around them.
-        RowPath::Steps(steps) => steps
-            .iter()
-            .zip(rows)
-            .all(|(wanted, row)| match (wanted, row) {
-                (wanted, row) if wanted == row => true,
-                (RowPathStep::Each, _) | (_, RowPathStep::Each) => true,
-                _ => false,
-            }),
-    })
-}
-
-/// A path as people write it.
-pub(crate) fn path_text(steps: &[RowPathStep]) -> String {
-    let mut text = String::from("$");
-    for step in steps {
-        match step {
-            RowPathStep::Name(name)
-                if name
-                    .chars()
-                    .all(|character| character.is_alphanumeric() || character == '_') =>
-            {
-                text.push('.');
-                text.push_str(name);
-            }
-            RowPathStep::Name(name) => text.extend(["['", name, "']"]),
-            RowPathStep::Index(index) => text.extend(["[", &index.to_string(), "]"]),
-            RowPathStep::Each => text.push_str("[*]"),
-        }
-    }
-    text
 }

@@ -11,8 +11,8 @@ mod value;
 
 pub(crate) use cursor::Stop;
 pub(crate) use document::JsonDocument;
-pub(crate) use envelope::{JsonPage, needs_whole};
+pub(crate) use envelope::JsonPage;
 pub(crate) use lines::JsonLines;
-pub(crate) use paths::Path;
+pub(crate) use paths::{Path, needs_whole};
 pub(crate) use rows::{names, not_taken, path_of, reason};
 pub(crate) use value::take_cell_json;

@@ -175,7 +175,7 @@ async fn read_with_a_stop(fixture: &Fixture, parent: usize, stop_after: Option<u
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
     #[test]
     fn rows_delivered_are_the_rows_that_the_api_has(case in cases()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
