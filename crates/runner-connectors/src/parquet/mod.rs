@@ -1,4 +1,4 @@
-//! Parquet: the files ([`file`], [`split`]), and a folder of them as a table ([`ParquetTarget`]).
+//! Parquet: the files ([`mod@file`], [`split`]), and a folder of them as a table ([`ParquetTarget`]).
 
 mod change;
 mod commit;
