@@ -101,8 +101,9 @@ impl RunSecrets {
         Ok(())
     }
 
-    pub fn is_writable(&self) -> bool {
-        self.store.is_writable()
+    /// Whether [`RunSecrets::put`] can work for this secret.
+    pub async fn can_put(&self, reference: &SecretRef) -> Result<bool> {
+        self.store.can_put(reference).await
     }
 
     /// Resolves the names that a template uses; a name that no reference stands behind is left out.

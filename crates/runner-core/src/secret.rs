@@ -96,8 +96,12 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
         new: Secret,
         expected: &SecretVersion,
     ) -> Result<SecretVersion>;
-    /// Whether [`SecretStore::put`] can work at all.
+    /// Whether [`SecretStore::put`] can work for some secret; [`SecretStore::can_put`] tells for one.
     fn is_writable(&self) -> bool;
+    /// Whether [`SecretStore::put`] can work for this secret: of several stores, it may be in one that can't be written.
+    async fn can_put(&self, _reference: &SecretRef) -> Result<bool> {
+        Ok(self.is_writable())
+    }
     async fn probe(&self) -> Result<()>;
 }
 

@@ -21,7 +21,7 @@ pub struct Environment {
     pub supported_engines: Option<Vec<EngineName>>,
     /// A default engine that isn't supported doesn't give way to the embedded one (`engine_fallback: none`).
     pub refuse_engine_fallback: bool,
-    /// Whether the secret store can write a rotated refresh token back.
+    /// Whether rotated refresh tokens can be written back to where they come from (see [`crate::refresh_tokens`]).
     pub secrets_writable: bool,
     /// Limits a job whose document sets no limit (`JOB_TIMEOUT_SECONDS`).
     pub job_timeout_seconds: Option<u64>,

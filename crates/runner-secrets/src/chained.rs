@@ -1,12 +1,13 @@
 //! Several stores in a row: the first that has a secret gives it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use runner_core::secret::SecretVersion;
-use runner_core::{Error, ErrorKind, Result, Secret, SecretRef, SecretStore};
+use runner_core::{Result, Secret, SecretRef, SecretStore};
 
-use crate::is_missing;
+use crate::{is_missing, missing};
 
 /// Asks each store in turn. A store that fails is not passed over: its answer might have been another one.
 #[derive(Debug)]
@@ -36,14 +37,12 @@ impl ChainedSecrets {
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::new(
-            ErrorKind::Secret,
-            format!(
-                "the secret `{reference}` is in none of {}",
-                looked.join(", ")
-            ),
-        )
-        .with_help(help.join("; ")))
+        let looked = match looked.as_slice() {
+            [] => "no secret store (none is configured)".to_owned(),
+            [only] => only.clone(),
+            several => format!("any of {}", several.join(", ")),
+        };
+        Err(missing(reference, &looked, help.join("; ")))
     }
 }
 
@@ -56,14 +55,19 @@ impl SecretStore for ChainedSecrets {
     }
 
     async fn keys(&self, path: &str) -> Result<Vec<String>> {
+        let mut known = BTreeSet::new();
         let mut last = None;
         for store in &self.stores {
             match store.keys(path).await {
+                Ok(keys) => known.extend(keys),
                 Err(error) if is_missing(&error) => last = Some(error),
-                found => return found,
+                Err(error) => return Err(error),
             }
         }
-        Err(last.unwrap_or_else(|| Error::new(ErrorKind::Secret, "there is no secret store")))
+        match last {
+            Some(error) if known.is_empty() => Err(error),
+            _ => Ok(known.into_iter().collect()),
+        }
     }
 
     async fn put(
@@ -78,6 +82,11 @@ impl SecretStore for ChainedSecrets {
 
     fn is_writable(&self) -> bool {
         self.stores.iter().any(|store| store.is_writable())
+    }
+
+    async fn can_put(&self, reference: &SecretRef) -> Result<bool> {
+        let (store, _, _) = self.find(reference).await?;
+        store.can_put(reference).await
     }
 
     async fn probe(&self) -> Result<()> {

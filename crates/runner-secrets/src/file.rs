@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -28,6 +28,8 @@ impl FileSecrets {
     /// Refuses a file that others than its owner can read.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
+        // A link stays one when the file behind it is written anew.
+        let path = fs::canonicalize(&path).unwrap_or(path);
         let store = Self {
             path,
             writing: tokio::sync::Mutex::new(()),
@@ -37,10 +39,12 @@ impl FileSecrets {
     }
 
     fn read(&self) -> Result<Bundles> {
-        check_permissions(&self.path)?;
-        let text = Zeroizing::new(
-            fs::read(&self.path).map_err(|error| self.failed("failed to read", error))?,
-        );
+        let mut file =
+            File::open(&self.path).map_err(|error| self.failed("failed to read", error))?;
+        check_permissions(&self.path, &file)?;
+        let mut text = Zeroizing::new(Vec::new());
+        file.read_to_end(&mut text)
+            .map_err(|error| self.failed("failed to read", error))?;
         let name = self.path.display().to_string();
         // What a diagnostic of this file says may hold the very line: only the kind of mistake and its place are told.
         let malformed = |diagnostic: &runner_spec::Diagnostic| {
@@ -84,8 +88,13 @@ impl FileSecrets {
                     .into_iter()
                     .map(|(key, value)| match value {
                         Value::String(text) => Ok((key, Secret::new(text))),
-                        Value::Number(number) => Ok((key, Secret::new(number.to_string()))),
-                        _ => Err(shape()),
+                        // `0123` and `1.10` read as numbers are others than what stands there.
+                        Value::Number(_) | Value::Bool(_) => Err(secret_error(format!(
+                            "the secret `{path}#{key}` in the secrets file `{}` is not a string",
+                            self.path.display()
+                        ))
+                        .with_help("write its value in quotes")),
+                        Value::Null | Value::Array(_) | Value::Object(_) => Err(shape()),
                     })
                     .collect::<Result<_>>()?;
                 Ok((normal(&path).to_owned(), keys))
@@ -108,14 +117,30 @@ impl FileSecrets {
         let text = Zeroizing::new(serde_json::to_string_pretty(&plain).map_err(|error| {
             secret_error("failed to write the secrets file".to_owned()).with_source(error)
         })?);
-        let temporary = self.path.with_extension("new");
+        let temporary = self.beside("new");
         let written = create_private(&temporary)
             .and_then(|mut file| {
                 file.write_all(text.as_bytes())?;
                 file.sync_all()
             })
-            .and_then(|()| fs::rename(&temporary, &self.path));
+            .and_then(|()| fs::rename(&temporary, &self.path))
+            .and_then(|()| sync_folder(&self.path));
         written.map_err(|error| self.failed("failed to write", error))
+    }
+
+    /// A file of this store's own in the same folder; the name keeps the file's, since `a.yaml` and `a.json` may stand side by side.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".");
+        name.push(suffix);
+        self.path.with_file_name(name)
+    }
+
+    fn lock_file(&self) -> std::io::Result<File> {
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.beside("lock"))
     }
 
     fn failed(&self, tried: &str, error: std::io::Error) -> Error {
@@ -182,11 +207,14 @@ impl SecretStore for FileSecrets {
         expected: &SecretVersion,
     ) -> Result<SecretVersion> {
         let _one = self.writing.lock().await;
-        let lock = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.path.with_extension("lock"))
-            .and_then(|file| file.lock().map(|()| file))
+        let lock = self
+            .lock_file()
+            .map_err(|error| self.failed("failed to lock", error))?;
+        // Another process may hold it: waiting must not hold up this one's other work.
+        let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
+            .await
+            .map_err(std::io::Error::other)
+            .and_then(|locked| locked)
             .map_err(|error| self.failed("failed to lock", error))?;
         let (_, current) = self.get(reference).await?;
         if current != *expected {
@@ -212,7 +240,9 @@ impl SecretStore for FileSecrets {
     }
 
     fn is_writable(&self) -> bool {
+        // It is written beside itself and renamed, so that its folder has to let that happen: only trying tells.
         fs::metadata(&self.path).is_ok_and(|metadata| !metadata.permissions().readonly())
+            && self.lock_file().is_ok()
     }
 
     async fn probe(&self) -> Result<()> {
@@ -250,11 +280,12 @@ fn list(names: &[String]) -> String {
     }
 }
 
+/// Asks the open file and not its path, which could be another's by then.
 #[cfg(unix)]
-fn check_permissions(path: &Path) -> Result<()> {
+fn check_permissions(path: &Path, file: &File) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     const OTHERS: u32 = 0o077;
-    let metadata = fs::metadata(path).map_err(|error| {
+    let metadata = file.metadata().map_err(|error| {
         Error::new(
             ErrorKind::Secret,
             format!("failed to read the secrets file `{}`", path.display()),
@@ -275,26 +306,39 @@ fn check_permissions(path: &Path) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-fn check_permissions(_path: &Path) -> Result<()> {
+fn check_permissions(_path: &Path, _file: &File) -> Result<()> {
+    Ok(())
+}
+
+/// A new file; what a writer that died left there had modes of its own.
+fn create_private(path: &Path) -> std::io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+/// A rotated token may be used only when the new one can't be lost any more.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
 #[cfg(unix)]
-fn create_private(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-}
-
-#[cfg(not(unix))]
-fn create_private(path: &Path) -> std::io::Result<File> {
-    File::create(path)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -366,5 +410,36 @@ mod tests {
         let (_folder, path) = file("a: {k: canary-1234\n", 0o600);
         let error = FileSecrets::open(&path).unwrap_err();
         assert!(!error.chain().contains("canary"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_value_without_quotes_is_not_guessed_at() {
+        for value in ["0123", "1.10", "12345", "true"] {
+            let (_folder, path) = file(&format!("a: {{k: {value}}}\n"), 0o600);
+            let error = FileSecrets::open(&path).unwrap_err();
+            assert!(error.message().contains("`a#k`"), "{error}");
+            assert!(!format!("{error:?}").contains(value), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_stays_one_when_a_secret_is_rotated() {
+        let (folder, path) = file("a: {k: one}\n", 0o600);
+        let link = folder.path().join("link.yaml");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let store = FileSecrets::open(&link).unwrap();
+        let reference: SecretRef = "vault://a#k".parse().unwrap();
+        let (_, version) = store.get(&reference).await.unwrap();
+        store
+            .put(&reference, Secret::new("two"), &version)
+            .await
+            .unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        let (secret, _) = FileSecrets::open(&path)
+            .unwrap()
+            .get(&reference)
+            .await
+            .unwrap();
+        assert_eq!(secret.expose(), "two");
     }
 }

@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod memory_store;
 pub mod plans;
+pub mod secret_contract;
 pub mod simulation;
 pub mod sink;
 pub mod store_contract;

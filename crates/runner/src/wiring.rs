@@ -98,7 +98,7 @@ pub(crate) fn secrets(settings: &Settings) -> Result<Arc<dyn SecretStore>> {
     if let Some(path) = &settings.secrets_file {
         stores.push(Arc::new(FileSecrets::open(path)?));
     }
-    stores.push(Arc::new(EnvironmentSecrets));
+    stores.push(Arc::new(EnvironmentSecrets::from_process()));
     stores.push(Arc::new(ConnectionSecrets::new(connection_secrets(
         settings,
     ))));

@@ -41,6 +41,7 @@ use findings::Findings;
 use incremental::{FROM_VARIABLES, TO_VARIABLES};
 use loads::LoadInputs;
 
+pub use credentials::refresh_tokens;
 pub(crate) use engine::name as engine_name;
 pub(crate) use loads::kind_name;
 pub(crate) use partitions::text as partition_text;

@@ -34,7 +34,10 @@ pub(crate) async fn planned(
         }
         None => FeedSchemas::default(),
     };
-    let writable = wiring::secrets(settings)?.is_writable();
+    let writable = match &document.loaded.spec {
+        Some(spec) => can_rotate(&runner_plan::refresh_tokens(spec), settings).await?,
+        None => true,
+    };
     let mut planned = document.plan(arguments, settings, &state, writable, terminal)?;
     let registry = registry(settings, store)?;
     let mut found = registry.embedded().check(&planned.plan);
@@ -51,6 +54,22 @@ pub(crate) async fn planned(
         ));
     }
     Ok(planned)
+}
+
+/// Whether every one of these secrets can be written back to the store that has it.
+async fn can_rotate(references: &[String], settings: &Settings) -> Result<bool> {
+    let secrets = wiring::secrets(settings)?;
+    for reference in references {
+        let is_writable = match secrets.can_put(&reference.parse()?).await {
+            Ok(is_writable) => is_writable,
+            // One that is nowhere yet is reported by the run that needs it.
+            Err(_) => secrets.is_writable(),
+        };
+        if !is_writable {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 pub(crate) fn registry(settings: &Settings, store: &Store) -> Result<Arc<Registry>> {

@@ -451,7 +451,7 @@ async fn keep_rotated(
         )
         .with_help("store the refresh token as a secret and write exactly `{{ secrets.NAME }}` in `auth_config.refresh_token`"));
     };
-    if !requester.secrets.is_writable() {
+    if !requester.secrets.can_put(&reference).await? {
         requester
             .scrubber()
             .register(&reference.to_string(), &rotated)?;
