@@ -21,6 +21,8 @@ const OPEN: &str = "{{secret:";
 const CLOSE: &str = "}}";
 /// Stands for the text `{{secret:` itself, so that nobody can plant a placeholder in a text that is restored later.
 const LITERAL: &str = "{{secret:|literal}}";
+/// What stands behind a text that was cut.
+const ELLIPSIS: char = '…';
 /// A shorter value is left alone: replacing every `7` of a text hides nothing and destroys the text.
 const SHORTEST: usize = 4;
 
@@ -34,7 +36,9 @@ pub struct Scrubber {
 struct Known {
     /// Reference → value, as registered.
     secrets: BTreeMap<String, Secret>,
-    /// What the matcher's patterns are replaced by.
+    /// What is looked for: every form of every secret.
+    patterns: Vec<String>,
+    /// What the patterns are replaced by.
     placeholders: Vec<String>,
     matcher: Option<AhoCorasick>,
 }
@@ -80,11 +84,17 @@ impl Scrubber {
     pub fn hide<'text>(&self, text: &'text str) -> Cow<'text, str> {
         let known = self.known();
         match &known.matcher {
-            Some(matcher) if matcher.is_match(text) => {
-                Cow::Owned(known.replace(matcher, text, ToOwned::to_owned))
+            Some(matcher) if matcher.is_match(text) || known.is_cut(text) => {
+                let hidden = known.replace(matcher, text, ToOwned::to_owned);
+                Cow::Owned(known.hide_cut(hidden))
             }
             _ => Cow::Borrowed(text),
         }
+    }
+
+    /// Whether a text for people holds a secret, or the beginning of one that was cut.
+    fn finds_in_text(&self, text: &str) -> bool {
+        self.finds(text.as_bytes()) || self.known().is_cut(text)
     }
 
     /// The text without secrets, for storing; [`Scrubber::restore`] gives it back as it was.
@@ -160,9 +170,52 @@ impl Known {
             })?;
         Ok(Self {
             secrets,
+            patterns,
             placeholders,
             matcher: Some(matcher),
         })
+    }
+
+    /// Whether a secret's beginning stands before an ellipsis: a text is shortened before anybody looks for secrets in it.
+    fn is_cut(&self, text: &str) -> bool {
+        text.match_indices(ELLIPSIS)
+            .any(|(end, _)| self.cut_before(&text[..end]).is_some())
+    }
+
+    /// The longest beginning of a secret that this text ends with: where it starts, and whose it is.
+    fn cut_before(&self, text: &str) -> Option<(usize, &str)> {
+        let beginnings = self.patterns.iter().zip(&self.placeholders);
+        beginnings
+            .filter_map(|(pattern, placeholder)| {
+                let ends = pattern.char_indices().map(|(end, _)| end).rev();
+                let length = ends
+                    .take_while(|end| *end >= SHORTEST)
+                    .find(|end| text.ends_with(&pattern[..*end]))?;
+                Some((text.len() - length, placeholder.as_str()))
+            })
+            .min_by_key(|(start, _)| *start)
+    }
+
+    fn hide_cut(&self, text: String) -> String {
+        if !text.contains(ELLIPSIS) {
+            return text;
+        }
+        let mut hidden = String::with_capacity(text.len());
+        let mut pieces = text.split(ELLIPSIS).peekable();
+        while let Some(piece) = pieces.next() {
+            let is_last = pieces.peek().is_none();
+            match self.cut_before(piece).filter(|_| !is_last) {
+                Some((start, placeholder)) => {
+                    hidden.push_str(&piece[..start]);
+                    hidden.push_str(placeholder);
+                }
+                None => hidden.push_str(piece),
+            }
+            if !is_last {
+                hidden.push(ELLIPSIS);
+            }
+        }
+        hidden
     }
 
     fn replace(&self, matcher: &AhoCorasick, text: &str, keep: impl Fn(&str) -> String) -> String {

@@ -45,6 +45,8 @@ struct Reader {
     chain: Arc<ChainState>,
     paginator: Paginator,
     ahead: VecDeque<Ahead>,
+    /// Pages that this attempt has taken.
+    taken: u32,
     steps: mpsc::Sender<Result<Fetched>>,
 }
 
@@ -139,6 +141,7 @@ impl Reader {
             chain,
             paginator,
             ahead: VecDeque::new(),
+            taken: 0,
             steps,
         })
     }
@@ -168,6 +171,7 @@ impl Reader {
             Ok(read) => read,
             Err(reason) => return Ok(Some(reason)),
         };
+        self.taken = self.taken.saturating_add(1);
         let ended = self.end_of(&page.cursor, &read.outcome, false)?;
         match &ended.decision.step {
             // Asked for before the rows are handed over: the driver takes its time with them.
@@ -383,11 +387,11 @@ impl Reader {
         }
     }
 
-    /// Pages that may be under way: a chain that was one page long so far gets one, a long one as many as the stream may have.
+    /// Pages that may be under way: a chain that was one page long so far gets one, a long one as many as the stream may have. One that
+    /// goes on after a checkpoint begins anew: how much is left of it is as unknown.
     fn depth(&self) -> usize {
-        let doublings = u32::try_from(self.paginator.pages()).unwrap_or(u32::MAX);
         2_usize
-            .checked_pow(doublings)
+            .checked_pow(self.taken.saturating_sub(1))
             .unwrap_or(usize::MAX)
             .min(self.stream.parallelism)
     }

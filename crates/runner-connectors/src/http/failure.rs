@@ -162,29 +162,48 @@ fn causes(error: &dyn StdError) -> String {
     texts.join(": ")
 }
 
-fn find_cause<T: StdError + 'static>(error: &dyn StdError) -> Option<&T> {
-    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        // An I/O error hides what it wraps from its chain of sources.
-        if let Some(inner) = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            if let Some(found) = inner.downcast_ref::<T>() {
-                return Some(found);
-            }
-            if let Some(found) = find_cause(inner) {
-                return Some(found);
-            }
-        }
-        cause = error.source();
+fn find_cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    if let Some(found) = error.downcast_ref::<T>() {
+        return Some(found);
     }
-    None
+    // An I/O error leaves what it wraps out of its chain of sources, and that may be an I/O error again.
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+        .and_then(|inner| find_cause(inner));
+    wrapped.or_else(|| error.source().and_then(find_cause))
 }
 
 fn find_tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     find_cause::<rustls::Error>(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error whose cause is this one.
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] Box<dyn StdError + Send + Sync>);
+
+    #[test]
+    fn a_cause_is_found_however_deep_it_is_wrapped() {
+        let tls = || rustls::Error::General("refused".to_owned());
+        let nested = io::Error::other(io::Error::other(Outer(Box::new(io::Error::other(tls())))));
+        for error in [
+            Outer(Box::new(tls())),
+            Outer(Box::new(io::Error::other(tls()))),
+            Outer(Box::new(io::Error::other(io::Error::other(tls())))),
+            Outer(Box::new(nested)),
+        ] {
+            assert_eq!(
+                find_cause::<rustls::Error>(&error),
+                Some(&tls()),
+                "{error:?}"
+            );
+        }
+        let other = Outer(Box::new(io::Error::other("no cause")));
+        assert_eq!(find_cause::<rustls::Error>(&other), None);
+    }
 }

@@ -249,8 +249,10 @@ impl PageTask {
             .bounds
             .within(EXCERPT_TIME, read)
             .await?;
-        let text = excerpt(&body);
-        Ok(text.map(|text| self.stream.scrubber().hide(&text).into_owned()))
+        // Looked for before the text is shortened, and after it is unescaped.
+        let scrubber = self.stream.scrubber();
+        let text = excerpt(scrubber.hide(&String::from_utf8_lossy(&body)).as_bytes());
+        Ok(text.map(|text| scrubber.hide(&text).into_owned()))
     }
 
     async fn decode(

@@ -40,10 +40,10 @@ impl Resolve for GuardedResolver {
                 .into_iter()
                 .partition(|address| egress.allows(host, address.ip()));
             match (allowed.is_empty(), refused.first()) {
-                (true, Some(address)) => Err(Box::new(EgressRefused {
+                (true, Some(address)) => Err(EgressRefused {
                     host: host.to_owned(),
                     address: address.ip(),
-                })
+                }
                 .into()),
                 _ => Ok(Box::new(allowed.into_iter()) as Addrs),
             }
@@ -280,5 +280,7 @@ mod tests {
             panic!("localhost is not public")
         };
         assert!(refused.to_string().contains("not public"), "{refused}");
+        // Whoever gets it looks for its type.
+        assert!(refused.is::<EgressRefused>(), "{refused:?}");
     }
 }

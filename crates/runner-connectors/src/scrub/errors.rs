@@ -16,7 +16,7 @@ impl Scrubber {
         let debug = format!("{error:?}");
         let is_clean = [error.chain().as_str(), help, &debug]
             .iter()
-            .all(|text| !self.finds(text.as_bytes()));
+            .all(|text| !self.finds_in_text(text));
         if is_clean {
             return error;
         }
@@ -47,6 +47,21 @@ mod tests {
     use runner_core::{Blame, ErrorKind, Retry, Secret};
 
     use super::*;
+
+    #[test]
+    fn a_secret_that_was_cut_with_its_text_is_hidden_too() {
+        let scrubber = Scrubber::new();
+        scrubber
+            .register("vault://a#b", &Secret::new("c4nary-value"))
+            .unwrap();
+        for cut in 4.."c4nary-value".len() {
+            let quoted = format!("`{}…` is no number", &"c4nary-value"[..cut]);
+            let hidden = scrubber.hide_error(Error::new(ErrorKind::SourceData, quoted));
+            assert_eq!(hidden.message(), "`{{secret:vault://a#b}}…` is no number");
+        }
+        let clean = Error::new(ErrorKind::SourceData, "`c4n…`, … `value…`");
+        assert_eq!(scrubber.hide_error(clean).message(), "`c4n…`, … `value…`");
+    }
 
     #[test]
     fn every_text_of_an_error_is_cleaned_and_the_rest_stays() {

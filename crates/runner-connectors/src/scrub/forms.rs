@@ -65,6 +65,18 @@ pub(super) fn encoded_forms(value: &str) -> Vec<(&'static str, String)> {
     add("json", json_escaped(value, false));
     add("json-slash", json_escaped(value, false).replace('/', "\\/"));
     add("json-ascii", json_escaped(value, true));
+    add(
+        "json-html",
+        numbered(&json_escaped(value, false), &['<', '>', '&'], false),
+    );
+    // As .NET writes it by default.
+    add(
+        "json-cautious",
+        numbered(value, &['<', '>', '&', '\'', '"', '+', '`'], true),
+    );
+    add("csv", value.replace('"', "\"\""));
+    add("xml", xml_escaped(value, false));
+    add("xml-quotes", xml_escaped(value, true));
 
     add("base64", STANDARD.encode(value));
     add("base64-unpadded", STANDARD_NO_PAD.encode(value));
@@ -111,6 +123,42 @@ fn lower_case_escapes(encoded: &str) -> String {
         }
     }
     lowered
+}
+
+/// These characters, and with `upper_case` all that are not ASCII, as JSON's numbers of characters.
+fn numbered(text: &str, characters: &[char], upper_case: bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        let is_plain = !characters.contains(&character) && (character.is_ascii() || !upper_case);
+        match character {
+            '\\' if upper_case => escaped.push_str("\\\\"),
+            _ if is_plain => escaped.push(character),
+            _ => {
+                let mut units = [0_u16; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    // Writing to a string cannot fail.
+                    let _ = if upper_case {
+                        write!(escaped, "\\u{unit:04X}")
+                    } else {
+                        write!(escaped, "\\u{unit:04x}")
+                    };
+                }
+            }
+        }
+    }
+    escaped
+}
+
+fn xml_escaped(value: &str, with_quotes: bool) -> String {
+    let escaped = value
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    if with_quotes {
+        escaped.replace('"', "&quot;").replace('\'', "&apos;")
+    } else {
+        escaped
+    }
 }
 
 /// As it stands between the quotes of a JSON string.

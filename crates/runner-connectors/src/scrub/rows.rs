@@ -21,18 +21,24 @@ impl Scrubber {
                 row.raw = self.hide(&row.raw).into_owned();
             }
             for reason in &mut row.reasons {
-                if self.finds(reason.message.as_bytes()) {
+                if self.finds_in_text(&reason.message) {
                     reason.message = self.hide(&reason.message).into_owned();
                 }
             }
         }
-        let is_clean = (0..rows.raw.len())
-            .all(|row| rows.raw.get(row).is_none_or(|bytes| !self.finds(&bytes)));
-        if is_clean {
-            return rows;
+        let mut is_clean = true;
+        let mut is_escaped = false;
+        for bytes in (0..rows.raw.len()).filter_map(|row| rows.raw.get(row)) {
+            is_clean &= !self.finds(&bytes);
+            is_escaped |= memchr::memchr2(b'\\', b'&', &bytes).is_some();
         }
-        rows.raw = self.hide_raw(&rows.raw);
-        rows.batch = self.hide_batch(&rows.batch);
+        if !is_clean {
+            rows.raw = self.hide_raw(&rows.raw);
+        }
+        // An escape may be written in ways that only decoding shows.
+        if !is_clean || is_escaped {
+            rows.batch = self.hide_batch(&rows.batch);
+        }
         rows
     }
 
@@ -177,6 +183,23 @@ mod tests {
         assert_eq!(hidden.batch.num_rows(), 2);
         assert_eq!(hidden.batch.column(1).as_string::<i32>().value(1), "clean");
         assert!(hidden.batch.column(2).is_null(1));
+    }
+
+    #[test]
+    fn a_secret_behind_escapes_reaches_no_column() {
+        let scrubber = Scrubber::new();
+        scrubber
+            .register("vault://a#b", &Secret::new("c4nary-value"))
+            .unwrap();
+        let mut rows = rows();
+        let text = r#"{"name":"a \u0063\u0034nary-value"}{"name":"clean"}"#;
+        rows.raw = RawRows::new(Bytes::from_static(text.as_bytes()), vec![0..35, 35..51]);
+        rows.invalid.clear();
+        let hidden = scrubber.hide_rows(rows);
+        assert!(
+            !format!("{:?}", hidden.batch).contains("c4nary"),
+            "{hidden:?}"
+        );
     }
 
     #[test]

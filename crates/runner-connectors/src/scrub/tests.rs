@@ -34,6 +34,13 @@ fn every_form_is_taken_out_and_put_back() {
         format!("Basic {}", STANDARD.encode(format!("u:{CANARY}"))),
         format!("Basic {}", STANDARD.encode(format!("us:{CANARY}:and more"))),
         URL_SAFE_NO_PAD.encode(CANARY),
+        // As Go, .NET and PHP write JSON, and as CSV and XML are written.
+        r#""c4n/ry+\u00FC \u0022s3cret\u0022?\u0026=%{}""#.replace("y+", r"y\u002B"),
+        r#""c4n/ry+ü \"s3cret\"?\u0026=%{}""#.to_owned(),
+        r#""c4n\/ry+ü \"s3cret\"?&=%{}""#.to_owned(),
+        format!("1,\"{}\",2", CANARY.replace('"', "\"\"")),
+        "<key>c4n/ry+ü \"s3cret\"?&amp;=%{}</key>".to_owned(),
+        "<a key=\"c4n/ry+ü &quot;s3cret&quot;?&amp;=%{}\"/>".to_owned(),
     ];
     for text in texts {
         let hidden = scrubber.scrub(&text);

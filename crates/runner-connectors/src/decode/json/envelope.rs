@@ -154,8 +154,10 @@ impl JsonPage {
 
     fn token(&mut self) -> Result<(), Fault> {
         let mut cursor = Cursor::new(&self.batch.buffer, self.at, self.batch.options.max_depth);
-        let byte = cursor.peek()?;
+        let peeked = cursor.peek();
+        // Blanks are passed even where nothing follows them yet: they are no part of what comes.
         self.at = cursor.at;
+        let byte = peeked?;
         match self.expects {
             Expects::Value => self.value(byte),
             Expects::FirstItem if byte == b']' => self.close(byte),

@@ -185,6 +185,21 @@ async fn responses_that_are_no_data_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_bomb_is_an_error() {
+    let server = Server::start(|_| {
+        let blanks = [b"{\"data\": [".to_vec(), vec![b' '; 40 << 20]].concat();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, &blanks).unwrap();
+        Answer::new(200, "application/json", encoder.finish().unwrap())
+            .header("content-encoding", "gzip")
+    })
+    .await;
+    let error = Fixture::new(&server.url).fails().await;
+    assert!(error.message().contains("more than 100 times"), "{error}");
+    assert_eq!(server.count(), 1);
+}
+
+#[tokio::test]
 async fn statuses_mean_what_the_document_says() {
     for (meaning, end, warnings) in [
         (

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use runner_core::checkpoint::Warning;
 use runner_core::progress::NoProgress;
 use runner_core::secret::SecretVersion;
 use runner_core::{
-    Cancel, ChainEnd, ChainKey, Error, ErrorKind, JobId, Position, Result, Secret, SecretRef,
-    SecretStore, SystemClock,
+    Cancel, ChainEnd, ChainKey, Clock, Error, ErrorKind, JobId, Position, Result, Secret,
+    SecretRef, SecretStore, SystemClock,
 };
 use runner_plan::Plan;
 use runner_plan::model::{
@@ -38,7 +39,8 @@ pub(in crate::http) struct Fixture {
     pub(in crate::http) store: Arc<Vault>,
     pub(in crate::http) registry: HttpRegistry,
     pub(in crate::http) cancel: Cancel,
-    pub(in crate::http) deadline: Option<std::time::Duration>,
+    pub(in crate::http) deadline: Option<Duration>,
+    pub(in crate::http) clock: Arc<dyn Clock>,
 }
 
 /// What a chain gave.
@@ -52,8 +54,31 @@ pub(in crate::http) struct Taken {
     pub(in crate::http) restart: Option<String>,
 }
 
+/// A clock whose seconds are shorter.
+#[derive(Debug)]
+struct FastClock {
+    inner: SystemClock,
+    times: u32,
+}
+
+#[async_trait]
+impl Clock for FastClock {
+    fn now(&self) -> DateTime<Utc> {
+        let start = self.inner.now() - self.inner.monotonic();
+        start + self.monotonic()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.inner.monotonic() * self.times
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.inner.sleep(duration / self.times).await;
+    }
+}
+
 /// Secrets in memory, with versions.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(in crate::http) struct Vault {
     secrets: Mutex<BTreeMap<String, (String, u64)>>,
     pub(in crate::http) read_only: bool,
@@ -77,6 +102,13 @@ impl Vault {
     pub(in crate::http) fn value(&self, reference: &str) -> Option<String> {
         let secrets = self.secrets.lock().unwrap();
         secrets.get(reference).map(|(value, _)| value.clone())
+    }
+}
+
+/// Like every store it shows no value.
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault").finish_non_exhaustive()
     }
 }
 
@@ -150,6 +182,7 @@ impl Fixture {
             registry: HttpRegistry::new(Network::default()),
             cancel: Cancel::new(),
             deadline: None,
+            clock: Arc::new(SystemClock::new()),
         }
     }
 
@@ -175,13 +208,32 @@ impl Fixture {
         self
     }
 
+    /// The same waits and limits, this many times faster: what takes a minute by this clock takes a moment.
+    pub(in crate::http) fn faster(mut self, times: u32) -> Self {
+        self.clock = Arc::new(FastClock {
+            inner: SystemClock::new(),
+            times,
+        });
+        // What is limited here is the server's own time, which runs as ever.
+        let limits = &mut self.plan.limits;
+        for limit in [
+            &mut limits.request_timeout_ms,
+            &mut limits.idle_timeout_ms,
+            &mut limits.resume_max_age_offset_ms,
+            &mut limits.resume_max_age_cursor_ms,
+        ] {
+            *limit *= u64::from(times);
+        }
+        self
+    }
+
     pub(in crate::http) fn context(&self) -> SourceContext {
         let store: Arc<dyn SecretStore> = Arc::<Vault>::clone(&self.store);
         SourceContext {
             plan: Arc::new(self.plan.clone()),
             job: JobId::new("job-1"),
             nominal_time: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
-            clock: Arc::new(SystemClock::new()),
+            clock: Arc::clone(&self.clock),
             cancel: self.cancel.clone(),
             deadline: self.deadline,
             secrets: Arc::new(RunSecrets::new(store, &self.plan).unwrap()),

@@ -278,6 +278,44 @@ async fn a_graphql_query_pages_by_its_variables() {
 }
 
 #[tokio::test]
+async fn pages_ahead_are_delivered_in_order_and_bounded_by_parallelism() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (counter, peak) = (Arc::clone(&under_way), Arc::clone(&most));
+    let server = Server::start(move |asked| {
+        let now = counter.fetch_add(1, Ordering::SeqCst) + 1;
+        peak.fetch_max(now, Ordering::SeqCst);
+        let (found, _) = page(asked, 200, 10);
+        // Later pages answer sooner.
+        let delay = Duration::from_millis((40 - asked.number("offset").unwrap() / 6).min(30));
+        let counter = Arc::clone(&counter);
+        // A request is under way until it is answered.
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            counter.fetch_sub(1, Ordering::SeqCst);
+        });
+        Answer::json(&json!({ "data": found })).after(delay)
+    })
+    .await;
+    let mut fixture = Fixture::new(&server.url).pages(offset(), Some(10));
+    fixture.stream.parallelism = 4;
+    let taken = fixture.read().await.unwrap();
+    assert_eq!(taken.ids, (0..200).collect::<Vec<_>>());
+    let most = most.load(Ordering::SeqCst);
+    assert!((2..=4).contains(&most), "{most} requests at once");
+    assert!(server.count() <= 21 + 3, "{} requests", server.count());
+    let positions: Vec<_> = taken
+        .pages
+        .iter()
+        .map(|page| page.position.last_page.clone())
+        .collect();
+    let expected: Vec<_> = (0..21).map(|page| PageCursor::Offset(page * 10)).collect();
+    assert_eq!(positions, expected);
+}
+
+#[tokio::test]
 async fn what_is_asked_for_ahead_and_lies_behind_the_end_is_never_an_error() {
     let server = Server::start(|asked| {
         if asked.number("page").unwrap() > 5 {

@@ -46,6 +46,27 @@ async fn resumed(fixture: &Fixture, position: &Position) -> Taken {
 }
 
 #[tokio::test]
+async fn resume_mid_extraction() {
+    let server = Server::start(|asked| table(asked, 45)).await;
+    for kind in [cursor(), offset()] {
+        let mut fixture = Fixture::new(&server.url).pages(kind.clone(), Some(10));
+        fixture.stream.parallelism = 3;
+        let position = position_after(&fixture, 2).await;
+        let before = server.count();
+        let taken = resumed(&fixture, &position).await;
+        assert_eq!(taken.ids, (30..45).collect::<Vec<_>>(), "{kind:?}");
+        assert_eq!(
+            server.count() - before,
+            3,
+            "{kind:?}: only the last sealed page is asked for again"
+        );
+        let last = taken.pages.last().unwrap();
+        assert_eq!((last.position.pages, last.position.rows), (5, 45));
+        assert_eq!(last.position.end, Some(ChainEnd::Natural));
+    }
+}
+
+#[tokio::test]
 async fn an_ended_chain_asks_for_nothing() {
     let server = Server::start(|asked| table(asked, 5)).await;
     let fixture = Fixture::new(&server.url).pages(cursor(), None);

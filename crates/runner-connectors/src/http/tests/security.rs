@@ -1,6 +1,6 @@
 //! Where credentials go, and where secrets don't.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use runner_core::{ErrorKind, Position};
 use runner_plan::model::{Body, PageKind};
@@ -156,6 +156,11 @@ async fn a_next_url_without_the_key_gets_it_on_its_own_origin() {
     assert_eq!(has_credentials(&server.asked()[1]), [true, true, true]);
 }
 
+/// Everything that leaves a source, as one text.
+fn everything(parts: &[&dyn std::fmt::Debug]) -> String {
+    format!("{parts:?}\n")
+}
+
 fn assert_clean(text: &str) {
     for form in [
         CANARY.to_owned(),
@@ -164,6 +169,91 @@ fn assert_clean(text: &str) {
         "YzRuYXJ5".to_owned(),
     ] {
         assert!(!text.contains(&form), "`{form}` is in {text}");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_anywhere() {
+    let logs = Arc::new(Mutex::new(Vec::<u8>::new()));
+    let sink = Arc::clone(&logs);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || Log(Arc::clone(&sink)))
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    // An API that echoes what it is shown: in rows, next URLs, errors, redirects.
+    let server = Server::start(|asked| {
+        let key = asked.query["key"].clone();
+        let encoded: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
+        match asked.path.as_str() {
+            "/echo" if asked.query.contains_key("page2") => Answer::new(
+                400,
+                "application/json",
+                json!({"message": format!("key {key} may not read {}", asked.raw_query)}).to_string(),
+            ),
+            "/echo" => Answer::json(&json!({
+                "data": [{"id": 1, "echo": key, "url": format!("https://x/?key={encoded}"), "nested": {"auth": asked.header("authorization")}}],
+                "next_url": format!("/echo?page2=1&key={encoded}"),
+            })),
+            "/html" => Answer::new(200, "text/html", format!("<html><title>bad key {key}</title></html>")),
+            "/loop" => Answer::status(302).header("location", format!("/loop?key={encoded}")),
+            "/scheme" => Answer::status(302).header("location", format!("ftp://x/?key={encoded}")),
+            _ => Answer::new(500, "text/plain", format!("failed for {key} ({encoded})")),
+        }
+    })
+    .await;
+    for (index, path) in ["echo", "html", "loop", "scheme", "other"]
+        .into_iter()
+        .enumerate()
+    {
+        let mut fixture = Fixture::new(&format!("{}/{path}", server.url))
+            .auth(AuthKind::Basic {
+                username: "user".to_owned(),
+                password: "{{ api_key }}".to_owned(),
+            })
+            .secrets(&["api_key"])
+            .pages(next_url(), None);
+        fixture.http.query = vec![("key".to_owned(), "{{ api_key }}".into())];
+        let context = fixture.context();
+        let schema = context.schema.clone();
+        let source = fixture.source_in(context);
+        let mut chain = crate::source::Source::open(&source, chain(&[]), None)
+            .await
+            .unwrap();
+        let mut seen = String::new();
+        let error = loop {
+            match chain.next().await {
+                Ok(Some(step)) => seen.push_str(&everything(&[&step])),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        let error = error.unwrap_or_else(|| panic!("/{path} fails in the end"));
+        seen.push_str(&everything(&[&error, &source, &schema.current()]));
+        seen.push_str(&error.chain());
+        assert_clean(&seen);
+        if index == 0 {
+            assert!(
+                seen.contains("{{secret:vault://feeds/api#api_key"),
+                "{seen}"
+            );
+        }
+    }
+    let logs = String::from_utf8(logs.lock().unwrap().clone()).unwrap();
+    assert_clean(&logs);
+}
+
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -190,6 +280,31 @@ async fn a_position_with_a_secret_is_stored_without_it_and_used_with_it() {
         .unwrap();
     assert_eq!(resumed.ids, [2, 3]);
     assert_eq!(resumed.restart, None);
+}
+
+#[tokio::test]
+async fn addresses_of_the_inside_are_refused_where_the_settings_say_so() {
+    let server = Server::start(|_| Answer::json(&json!({"data": rows(1, 0, 1)}))).await;
+    let port = server.url.rsplit(':').next().unwrap().to_owned();
+    let guarded = |allowed: &[&str]| {
+        HttpRegistry::new(Network {
+            egress: Egress::PublicOnly {
+                allowed: allowed.iter().map(ToString::to_string).collect(),
+            },
+            ..Network::default()
+        })
+    };
+    for url in [server.url.clone(), format!("http://localhost:{port}")] {
+        let mut fixture = Fixture::new(&url);
+        fixture.registry = guarded(&[]);
+        let error = fixture.fails().await;
+        assert_eq!(error.kind(), ErrorKind::Forbidden, "{url}: {error:?}");
+        assert!(error.message().contains("not public"), "{error}");
+        assert_eq!(server.count(), 0);
+    }
+    let mut allowed = Fixture::new(&format!("http://localhost:{port}"));
+    allowed.registry = guarded(&["localhost"]);
+    assert_eq!(allowed.read().await.unwrap().ids, [0]);
 }
 
 #[tokio::test]

@@ -142,6 +142,27 @@ async fn an_authority_of_ones_own_is_trusted_where_it_is_configured() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_wrong_is_one_clear_error() {
+    let authority = Authority::new("authority");
+    let unknown = serve(&authority.sign("localhost"), None).await;
+    let other_host = serve(&authority.sign("elsewhere.example"), None).await;
+    for (fixture, text) in [
+        (Fixture::new(&unknown), "UnknownIssuer"),
+        (trusting(&other_host, &authority), "not valid for name"),
+    ] {
+        let error = fixture.fails().await;
+        assert_eq!(error.kind(), ErrorKind::SourceUnavailable, "{error:?}");
+        assert_eq!(error.retry(), runner_core::Retry::Never);
+        assert!(error.message().contains("TLS"), "{error}");
+        assert!(error.message().contains(text), "{error}");
+        assert!(
+            error.help().unwrap().contains("certificate")
+                || error.help().unwrap().contains("host name")
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_client_certificate_is_shown_from_a_text_a_file_or_a_secret() {
     let authority = Authority::new("authority");
     let clients = Authority::new("clients");
