@@ -324,3 +324,6 @@ fn datum(bytes: &[u8], statistics: &Statistics, primitive: &PrimitiveType) -> Op
         .ok()
         .filter(|datum| !datum.is_nan())
 }
+
+#[cfg(test)]
+mod tests;

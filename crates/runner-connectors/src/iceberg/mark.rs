@@ -90,3 +90,32 @@ pub(super) fn standing(
          or raise its number above the table's with `state set`",
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use runner_core::TenantId;
+
+    use super::*;
+
+    #[test]
+    fn no_two_loads_share_a_key() {
+        let key = |tenant: &str, feed: &str, load: &str| {
+            let feed = FeedId {
+                tenant: TenantId::new(tenant),
+                name: feed.to_owned(),
+            };
+            super::key(&feed, load)
+        };
+        assert_eq!(key("acme", "orders", "0:ns"), "uis.load.acme.orders.0:ns");
+        assert_ne!(key("a.b", "c", "d"), key("a", "b.c", "d"));
+        assert_ne!(key("a", "b", "c%2Ed"), key("a", "b", "c.d"));
+    }
+
+    #[test]
+    fn a_mark_of_this_version_is_read_later() {
+        let stored = r#"{"seq":7,"load_id":"job-1/0:t","written":{"rows":3,"bytes":10,"rows_skipped":1,"rows_replaced":2,"location":"s3://b/t","already_done":false}}"#;
+        let mark: Mark = serde_json::from_str(stored).unwrap();
+        assert_eq!((mark.seq, mark.written.rows), (7, 3));
+        assert_eq!(serde_json::to_string(&mark).unwrap(), stored);
+    }
+}

@@ -44,8 +44,8 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        // Fills a hash table of 2^21 places as far as it lets itself be filled.
-        Self { keys: 1_800_000 }
+        // Fills a hash table of 2^20 places as far as it lets itself be filled.
+        Self { keys: 900_000 }
     }
 }
 
@@ -131,6 +131,13 @@ impl KeySpec {
     /// Passes needed for this many keys.
     fn passes(rows: u64, budget: Budget) -> u64 {
         rows.div_ceil(budget.keys.max(1) as u64).max(1)
+    }
+
+    /// Keys to make room for at once: a table that grows is there twice meanwhile.
+    fn keys_of_pass(rows: u64, passes: u64, budget: Budget) -> usize {
+        // Hashes spread evenly, but not exactly so.
+        let expected = rows / passes + rows / passes / 64;
+        usize::try_from(expected).map_or(budget.keys, |expected| expected.min(budget.keys))
     }
 }
 

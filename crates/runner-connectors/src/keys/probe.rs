@@ -55,9 +55,11 @@ pub async fn probe(
         return Ok(probed);
     }
     let encoder = KeyEncoder::new(&spec.key)?;
-    let passes = KeySpec::passes(load_rows.saturating_sub(left_out.total()), budget);
+    let keys = load_rows.saturating_sub(left_out.total());
+    let passes = KeySpec::passes(keys, budget);
+    let room = KeySpec::keys_of_pass(keys, passes, budget);
     for pass in 0..passes {
-        let part = HashPart { pass, passes };
+        let part = HashPart { pass, passes, room };
         let (candidates, ranges) = collect(spec, &encoder, load, left_out, part).await?;
         for file in 0..table_files {
             compare(
@@ -81,6 +83,8 @@ pub async fn probe(
 struct HashPart {
     pass: u64,
     passes: u64,
+    /// Keys that it will have, about.
+    room: usize,
 }
 
 impl HashPart {
@@ -96,7 +100,7 @@ async fn collect(
     left_out: &Marks,
     part: HashPart,
 ) -> Result<(HashMap<u128, Candidate>, KeyRanges)> {
-    let mut candidates = HashMap::new();
+    let mut candidates = HashMap::with_capacity(part.room);
     let mut ranges = RangeCollector::new(&spec.key)?;
     let columns = spec.load_columns();
     for file in 0..load.rows().len() {

@@ -46,9 +46,11 @@ pub async fn winners(
     let mut losers = superseded(origins);
     let encoder = KeyEncoder::new(&spec.key)?;
     let columns = spec.load_columns();
-    let passes = KeySpec::passes(files.rows().iter().sum(), budget);
+    let rows = files.rows().iter().sum();
+    let passes = KeySpec::passes(rows, budget);
+    let room = KeySpec::keys_of_pass(rows, passes, budget);
     for pass in 0..passes {
-        let mut best: HashMap<u128, Best> = HashMap::new();
+        let mut best: HashMap<u128, Best> = HashMap::with_capacity(room);
         for (file, origin) in origins.iter().enumerate() {
             let mut chains = ChainWalk::new(&origin.segments);
             let mut stream = files.read(file, &columns, None).await?;

@@ -134,7 +134,8 @@ async fn apply(
         ..Change::default()
     };
     let touched: BTreeSet<usize> = probed.table.files().collect();
-    let columns = all_columns(load, touched.iter().map(|number| &table[*number]));
+    let copied: Vec<&OpenedFile> = touched.iter().map(|number| &table[*number]).collect();
+    let columns = all_columns(load, &copied);
     let mut rewrite = Rewrite::new(target.storage(), target.format(), load, &columns)?;
     let mut is_rewriting = false;
     for number in touched {
@@ -166,20 +167,20 @@ async fn apply(
     Ok(change)
 }
 
-/// The load's columns, and those that only files of the table have: rows keep them when they are copied.
-fn all_columns<'a>(
-    load: &LoadContext,
-    files: impl Iterator<Item = &'a OpenedFile>,
-) -> Vec<ColumnField> {
+/// The load's columns, and those that only files of the table have: rows keep them when they are copied. What a file lacks
+/// (the number of the load, in one that was appended without a key) is null in its rows.
+fn all_columns(load: &LoadContext, files: &[&OpenedFile]) -> Vec<ColumnField> {
     let mut columns = load.columns.clone();
-    for column in files.flat_map(|file| &file.columns) {
+    for column in files.iter().flat_map(|file| &file.columns) {
         match columns.iter_mut().find(|known| known.name == column.name) {
             Some(known) => known.nullable |= column.nullable,
-            None => columns.push(ColumnField {
-                nullable: true,
-                ..column.clone()
-            }),
+            None => columns.push(column.clone()),
         }
+    }
+    for column in &mut columns {
+        let is_lacking =
+            |file: &&OpenedFile| file.columns.iter().all(|own| own.name != column.name);
+        column.nullable |= files.iter().any(is_lacking);
     }
     columns
 }

@@ -40,7 +40,7 @@ pub(super) async fn commit(
     let staged = tables_of(parts)?;
     let bytes = parts.iter().map(|part| part.bytes).sum();
     let mut connection = target.acquire().await?;
-    let outcome = transact(&mut connection, target.table(), fence, load, &staged, bytes).await;
+    let outcome = transact(&mut connection, target, fence, load, &staged, bytes).await;
     let (last, already_done) = match outcome {
         Ok(outcome) => outcome,
         Err(Failure::Known(error)) => return Err(error),
@@ -82,15 +82,19 @@ impl From<Error> for Failure {
 
 async fn transact(
     connection: &mut PgConnection,
-    table: &TableName,
+    target: &PostgresTarget,
     fence: &Fence,
     load: &LoadContext,
     staged: &[Staged],
     bytes: u64,
 ) -> Result<(Last, bool), Failure> {
+    let table = target.table();
     let committing = || format!("commit a load of `{table}`");
     let mut transaction = connection
         .begin()
+        .await
+        .map_err(|error| failed(committing(), error))?;
+    connect::limit_waiting(&mut transaction, target.lock_timeout())
         .await
         .map_err(|error| failed(committing(), error))?;
     if let Some(last) = lock_mark(&mut transaction, table, load).await? {

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use runner_core::{Error, ErrorKind, Result};
 use runner_plan::model::Target as TargetPlan;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{Executor as _, PgConnection, PgPool};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode, Postgres};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 
+use super::error::failed;
 use super::names::TableName;
 use crate::resolve::Resolver;
 
@@ -15,6 +19,8 @@ const APPLICATION: &str = "ingestion-runner";
 /// One per lane that writes, and a few for everything else.
 const MAX_CONNECTIONS: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Nothing waits longer for a lock that others hold: a load that can't have it is tried again later.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A server, and the table in it.
@@ -59,6 +65,7 @@ pub(super) async fn connect(target: &TargetPlan, resolver: &Resolver) -> Result<
         options = options.password(resolver.template(password).await?.expose());
     }
     if let Some(certificate) = ssl_root_certificate {
+        check_certificate(certificate)?;
         options = options.ssl_root_cert(certificate);
     }
     let pool = PgPoolOptions::new()
@@ -73,10 +80,56 @@ pub(super) async fn connect(target: &TargetPlan, resolver: &Resolver) -> Result<
     })
 }
 
+/// A connection. Where none can be had in time, the error is the one that a connection of its own meets.
+pub(super) async fn acquire(connected: &Connected) -> Result<PoolConnection<Postgres>> {
+    let connecting = || format!("connect to `{}`", connected.location);
+    match connected.pool.acquire().await {
+        Ok(connection) => Ok(connection),
+        Err(sqlx::Error::PoolTimedOut) => {
+            let options = connected.pool.connect_options();
+            let error = match PgConnection::connect_with(&options).await {
+                Ok(_) => sqlx::Error::PoolTimedOut,
+                Err(error) => error,
+            };
+            Err(failed(connecting(), error))
+        }
+        Err(error) => Err(failed(connecting(), error)),
+    }
+}
+
+/// For the rest of the transaction, statements that wait longer for a lock fail.
+pub(super) async fn limit_waiting(
+    transaction: &mut PgConnection,
+    longest: Duration,
+) -> sqlx::Result<()> {
+    let sql = format!("SET LOCAL lock_timeout = '{}ms'", longest.as_millis());
+    execute(transaction, &sql).await?;
+    Ok(())
+}
+
 /// Runs statements without parameters, several at once if need be, and gives the number of rows that the last one touched.
 pub(super) async fn execute(connection: &mut PgConnection, sql: &str) -> sqlx::Result<u64> {
     let done = connection.execute(sql).await?;
     Ok(done.rows_affected())
+}
+
+/// A file that can't be read would look like a server that can't be reached, which is tried for ever.
+fn check_certificate(path: &str) -> Result<()> {
+    let malformed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::new(
+            ErrorKind::Config,
+            format!("failed to read the certificate `{path}` that `ssl_root_certificate` names"),
+        )
+        .with_help("name a file with the authority's certificate as PEM")
+        .with_source(error)
+    };
+    let mut authorities =
+        CertificateDer::pem_file_iter(path).map_err(|error| malformed(error.into()))?;
+    match authorities.next() {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(malformed(error.into())),
+        None => Err(malformed("it holds no certificate".into())),
+    }
 }
 
 fn parse_ssl_mode(text: &str) -> Result<PgSslMode> {

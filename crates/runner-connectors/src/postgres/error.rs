@@ -49,11 +49,13 @@ fn classify(error: &sqlx::Error) -> Class {
             Blame::User,
             Some("check the connection's settings"),
         ),
-        sqlx::Error::Tls(_) => (
+        error if is_about_certificates(error) => (
             ErrorKind::Config,
             Retry::Never,
             Blame::User,
-            Some("check `ssl_mode` and `ssl_root_certificate` of the connection"),
+            Some(
+                "check `ssl_mode` and `ssl_root_certificate` of the connection; the server's certificate has to name its host, with `verify-ca` too",
+            ),
         ),
         sqlx::Error::Io(_)
         | sqlx::Error::PoolTimedOut
@@ -63,6 +65,17 @@ fn classify(error: &sqlx::Error) -> Class {
             (ErrorKind::Sink, Retry::WithBackoff, Blame::External, None)
         }
         _ => (ErrorKind::Internal, Retry::Never, Blame::Us, None),
+    }
+}
+
+/// What a handshake refuses arrives as a failure of the connection, and would be tried for ever.
+fn is_about_certificates(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error
+            .get_ref()
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>),
+        _ => false,
     }
 }
 
@@ -85,6 +98,14 @@ fn by_state(code: &str) -> Class {
         ),
         "42501" => lasting("grant the privilege to the user of the connection"),
         "53100" => lasting("the server's disk is full: free some space, then run it again"),
+        "55P03" => (
+            ErrorKind::Sink,
+            Retry::WithBackoff,
+            Blame::External,
+            Some(
+                "another session holds a lock on the table: `pg_locks` and `pg_stat_activity` tell which",
+            ),
+        ),
         "2BP01" => lasting("something else in the database depends on it"),
         code => match code.get(..2) {
             Some("08" | "40" | "53" | "55" | "57") => passing,

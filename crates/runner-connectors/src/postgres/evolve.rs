@@ -1,5 +1,7 @@
 //! Makes the table what a load needs: there, with its columns, wide enough. Everything in one transaction.
 
+use std::time::Duration;
+
 use runner_core::{Error, ErrorKind, LoadContext, Result, Retry};
 use runner_plan::model::{ColumnField, ColumnType};
 use runner_spec::model::WriteMode;
@@ -14,8 +16,6 @@ use super::names::{LOADS_TABLE, TableName, check, quote};
 use super::types::sql_type;
 use crate::table::widen;
 
-/// A change of the table waits no longer for those who use it.
-const LOCK_TIMEOUT: &str = "60s";
 /// Whole numbers up to 2^53 are doubles without loss.
 const EXACT_INTEGERS: i64 = 1 << 53;
 
@@ -46,6 +46,7 @@ pub(super) async fn evolve(
     connection: &mut PgConnection,
     name: &TableName,
     load: &LoadContext,
+    lock_timeout: Duration,
 ) -> Result<StoredTable> {
     for column in &load.columns {
         check(&column.name, "column")?;
@@ -53,8 +54,9 @@ pub(super) async fn evolve(
     check(&name.table, "table")?;
     let preparing = |error| failed(format!("prepare the table `{name}`"), error);
     let mut transaction = connection.begin().await.map_err(preparing)?;
-    let patience = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'");
-    execute(&mut transaction, name, &patience).await?;
+    connect::limit_waiting(&mut transaction, lock_timeout)
+        .await
+        .map_err(preparing)?;
     change(&mut transaction, name, load).await?;
     transaction.commit().await.map_err(preparing)?;
     catalog::read(connection, name).await?.ok_or_else(|| {

@@ -22,7 +22,7 @@ pub(super) async fn prepare(
     let name = target.table();
     scope::check(name, load)?;
     let mut connection = target.acquire().await?;
-    let stored = evolve(&mut connection, name, load).await?;
+    let stored = evolve(&mut connection, name, load, target.lock_timeout()).await?;
     let missing = missing_privileges(&mut connection, name, needed_privileges(load)).await?;
     if !missing.is_empty() {
         let message = format!("the user lacks {} on the table", missing.join(", "));

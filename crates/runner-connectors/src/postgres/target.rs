@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use sqlx::pool::PoolConnection;
 
 use super::catalog;
 use super::commit::commit;
-use super::connect::{Connected, connect};
+use super::connect::{Connected, LOCK_TIMEOUT, acquire, connect};
 use super::convert::{can_alter, is_same_here};
 use super::error::failed;
 use super::names::{TableName, staging};
@@ -34,6 +35,7 @@ pub struct PostgresTarget {
     load: String,
     clock: Arc<dyn Clock>,
     arrivals: Arc<Arrivals>,
+    lock_timeout: Duration,
 }
 
 impl PostgresTarget {
@@ -45,7 +47,19 @@ impl PostgresTarget {
             load: load.id.clone(),
             clock: Arc::clone(&context.clock),
             arrivals: Arc::default(),
+            lock_timeout: LOCK_TIMEOUT,
         })
+    }
+
+    /// With another limit of how long a commit, or a change of the table, waits for a lock that others hold.
+    #[must_use]
+    pub fn with_lock_timeout(mut self, longest: Duration) -> Self {
+        self.lock_timeout = longest;
+        self
+    }
+
+    pub(super) fn lock_timeout(&self) -> Duration {
+        self.lock_timeout
     }
 
     pub(super) fn table(&self) -> &TableName {
@@ -58,11 +72,7 @@ impl PostgresTarget {
     }
 
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>> {
-        self.connected
-            .pool
-            .acquire()
-            .await
-            .map_err(|error| failed(format!("connect to `{}`", self.connected.location), error))
+        acquire(&self.connected).await
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Storage {
     prefix: Path,
     location: String,
     local: Option<PathBuf>,
+    /// Whether a name can be changed in one step; else files are copied.
+    renames: bool,
 }
 
 /// A file of a folder.
@@ -77,6 +79,7 @@ impl Storage {
                     prefix,
                     location,
                     local: None,
+                    renames: false,
                 })
             }
             Some(other) => Err(StorageError::Location {
@@ -103,16 +106,24 @@ impl Storage {
             prefix,
             location: absolute.display().to_string(),
             local: Some(absolute),
+            renames: true,
         })
     }
 
-    /// A folder of a store that was opened elsewhere, for tests that watch or disturb it.
-    pub fn with_store(store: Arc<dyn ObjectStore>, prefix: Path, location: String) -> Self {
+    /// A folder of a store that was opened elsewhere: by tests, which watch or disturb it. `renames` says whether the store
+    /// changes names in one step, as file systems do.
+    pub fn with_store(
+        store: Arc<dyn ObjectStore>,
+        prefix: Path,
+        location: String,
+        renames: bool,
+    ) -> Self {
         Self {
             store,
             prefix,
             location,
             local: None,
+            renames,
         }
     }
 
@@ -141,6 +152,7 @@ impl Storage {
             prefix: self.path(relative)?,
             location: format!("{}/{relative}", self.location),
             local: self.local.as_ref().map(|path| path.join(relative)),
+            renames: self.renames,
         })
     }
 
@@ -247,7 +259,7 @@ impl Storage {
     /// Gives a file another name. In an object store it is copied, and the old name stays until it is deleted.
     pub async fn publish(&self, from: &str, to: &str) -> Result<(), StorageError> {
         let (source, target) = (self.path(from)?, self.path(to)?);
-        let moved = if self.local.is_some() {
+        let moved = if self.renames {
             self.store.rename(&source, &target).await
         } else {
             self.store.copy(&source, &target).await

@@ -5,6 +5,7 @@
 
 mod bench;
 mod cases;
+mod context;
 mod load;
 pub mod values;
 
@@ -19,6 +20,7 @@ use runner_plan::model::{ColumnField, LoadPlan};
 use serde_json::Value;
 
 pub use bench::Bench;
+pub use context::context;
 pub use load::{Load, TableSpec, column, feed, plan};
 pub use values::Row;
 

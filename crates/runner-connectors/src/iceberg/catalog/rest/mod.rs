@@ -371,3 +371,6 @@ fn storage_settings(config: BTreeMap<String, String>) -> impl Iterator<Item = (S
 fn is_storage_setting(name: &str) -> bool {
     name.starts_with("s3.") || name.starts_with("client.")
 }
+
+#[cfg(test)]
+mod tests;

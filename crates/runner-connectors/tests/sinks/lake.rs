@@ -1,7 +1,5 @@
 //! The contract of sinks, kept by Iceberg tables of a SQLite catalog, and read by the `iceberg` crate's own scan.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
-
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,35 +14,30 @@ use iceberg::io::FileIO;
 use iceberg::spec::TableMetadata;
 use iceberg::table::Table;
 use runner_connectors::iceberg::IcebergTarget;
-use runner_connectors::registry::TargetContext;
-use runner_connectors::resolve::Resolver;
-use runner_connectors::secrets::RunSecrets;
 use runner_connectors::sink::Target;
-use runner_core::secret::SecretVersion;
-use runner_core::{Error, ErrorKind, Result, Secret, SecretRef, SecretStore, SystemClock};
 use runner_plan::arrow::arrow_type;
 use runner_plan::model::{Catalog, ColumnField, ColumnType, LoadPlan, Target as TargetPlan};
 use runner_testkit::sink::values::{self, Row};
-use runner_testkit::sink::{SinkHarness, case_names, feed, run_case};
+use runner_testkit::sink::{SinkHarness, context, run_case};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-struct Lake {
+pub(crate) struct Lake {
     root: tempfile::TempDir,
 }
 
 impl Lake {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             root: tempfile::tempdir().unwrap(),
         }
     }
 
-    fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.root.path().join("catalog.db")
     }
 
-    async fn table(&self, plan: &LoadPlan) -> Option<Table> {
+    pub(crate) async fn table(&self, plan: &LoadPlan) -> Option<Table> {
         if !self.database().exists() {
             return None;
         }
@@ -90,14 +83,7 @@ impl SinkHarness for Lake {
     }
 
     async fn open(&self, plan: &LoadPlan) -> Arc<dyn Target> {
-        let run = runner_testkit::plans::plan(&[]);
-        let secrets = RunSecrets::new(Arc::new(NoSecrets), &run).unwrap();
-        let context = TargetContext {
-            feed: feed(),
-            resolver: Resolver::new(Arc::new(secrets), &run),
-            clock: Arc::new(SystemClock::new()),
-            data_dir: self.root.path().join("runner"),
-        };
+        let context = context(&self.root.path().join("runner"));
         Arc::new(IcebergTarget::open(plan, &context).await.unwrap())
     }
 
@@ -209,96 +195,8 @@ fn plain_array(array: &ArrayRef, column_type: &ColumnType) -> ArrayRef {
     }
 }
 
-#[derive(Debug)]
-struct NoSecrets;
-
-#[async_trait]
-impl SecretStore for NoSecrets {
-    async fn get(&self, reference: &SecretRef) -> Result<(Secret, SecretVersion)> {
-        Err(Error::new(
-            ErrorKind::Secret,
-            format!("there is no `{reference}`"),
-        ))
-    }
-
-    async fn keys(&self, _path: &str) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-
-    async fn put(
-        &self,
-        reference: &SecretRef,
-        _new: Secret,
-        _expected: &SecretVersion,
-    ) -> Result<SecretVersion> {
-        Err(Error::new(
-            ErrorKind::Secret,
-            format!("`{reference}` can't be written"),
-        ))
-    }
-
-    fn is_writable(&self) -> bool {
-        false
-    }
-
-    async fn probe(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
 async fn check(case: &str) {
     run_case(&Lake::new(), case).await;
 }
 
-macro_rules! cases {
-    ($($case:ident),* $(,)?) => {
-        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $case() {
-            check(stringify!($case)).await;
-        })*
-
-        #[test]
-        fn no_case_is_left_out() {
-            assert_eq!(case_names(), [$(stringify!($case)),*]);
-        }
-    };
-}
-
-cases! {
-    the_same_load_twice_is_once,
-    later_loads_add,
-    a_stale_load_conflicts,
-    two_processes_commit_one_load_once,
-    an_empty_load_leaves_a_mark,
-    keys_that_are_there_are_skipped,
-    many_small_parts_become_the_same_rows,
-    partitions_hold_all_rows,
-    sealed_parts_survive_their_process,
-    what_is_not_sealed_never_shows,
-    buffered_sink_error,
-    discarded_parts_are_gone,
-    superseded_rows_are_left_out,
-    superseded_rows_are_their_inputs_own,
-    preparing_twice_is_fine,
-    sweeping_spares_recorded_parts,
-    the_last_row_of_a_key_wins,
-    the_greatest_cursor_wins,
-    stored_rows_lose_to_newer_ones_only,
-    an_older_load_never_wins_over_a_newer_row,
-    insert_only_leaves_what_is_there,
-    a_row_without_a_key_is_refused,
-    keys_of_several_columns,
-    many_keys_in_many_files,
-    a_replace_takes_the_place_of_everything,
-    resume_with_replace,
-    a_replace_of_nothing_empties_the_table,
-    a_scope_spares_the_rest,
-    a_window_replaces_its_partitions,
-    an_unknown_table_has_no_columns,
-    parts_of_narrower_types_are_widened,
-    columns_may_be_added,
-    a_conflicting_type_is_refused,
-    every_type_comes_back,
-    nulls_of_every_type_come_back,
-    names_may_be_anything,
-}
+runner_testkit::sink_contract!(check);

@@ -1,7 +1,5 @@
 //! The contract of sinks, kept by PostgreSQL; read back with psql.
 
-#![expect(clippy::unwrap_used, reason = "code of tests, beside its functions")]
-
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,19 +12,15 @@ use runner_e2e::servers::Postgres;
 use runner_plan::Template;
 use runner_plan::model::{ColumnField, ColumnType, LoadPlan, Target as TargetPlan};
 use runner_testkit::sink::values::Row;
-use runner_testkit::sink::{SinkHarness, Traits, run};
+use runner_testkit::sink::{SinkHarness, Traits, context, run};
 use serde_json::{Value, json};
 
-mod support;
-
-use support::context;
-
-struct Database {
-    server: Postgres,
+pub(crate) struct Database {
+    pub server: Postgres,
 }
 
 impl Database {
-    fn start(component: &Path) -> Self {
+    pub(crate) fn start(component: &Path) -> Self {
         Self {
             server: Postgres::start(component, &[]).unwrap(),
         }
@@ -95,7 +89,11 @@ impl SinkHarness for Database {
     }
 
     async fn open(&self, plan: &LoadPlan) -> Arc<dyn Target> {
-        Arc::new(PostgresTarget::connect(plan, &context()).await.unwrap())
+        Arc::new(
+            PostgresTarget::connect(plan, &context(&std::env::temp_dir()))
+                .await
+                .unwrap(),
+        )
     }
 
     async fn rows(&self, plan: &LoadPlan, columns: &[ColumnField]) -> Vec<Row> {

@@ -1,5 +1,6 @@
-//! What the tests of sinks share: a context without secrets.
+//! What a target needs of the world: no secrets, and the suite's feed.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -7,7 +8,21 @@ use runner_connectors::RunSecrets;
 use runner_connectors::registry::TargetContext;
 use runner_core::secret::SecretVersion;
 use runner_core::{Error, ErrorKind, Result, Secret, SecretRef, SecretStore, SystemClock};
-use runner_testkit::sink::feed;
+
+use super::feed;
+
+/// The suite's feed, in a process that has just started and keeps its own files in this folder.
+///
+/// # Panics
+/// When a plan without secrets can't be resolved.
+pub fn context(data_dir: &Path) -> TargetContext {
+    let plan = crate::plans::plan(&["rows"]);
+    let secrets = Arc::new(RunSecrets::new(Arc::new(NoSecrets), &plan).unwrap());
+    let clock = Arc::new(SystemClock::new());
+    let mut context = TargetContext::new(&plan, secrets, clock, data_dir.to_owned());
+    context.feed = feed();
+    context
+}
 
 /// A store without secrets.
 #[derive(Debug)]
@@ -40,14 +55,4 @@ impl SecretStore for NoSecrets {
     async fn probe(&self) -> Result<()> {
         Ok(())
     }
-}
-
-/// The suite's feed, in a process that has just started.
-pub(crate) fn context() -> TargetContext {
-    let plan = runner_testkit::plans::plan(&["rows"]);
-    let secrets = Arc::new(RunSecrets::new(Arc::new(NoSecrets), &plan).unwrap());
-    let clock = Arc::new(SystemClock::new());
-    let mut context = TargetContext::new(&plan, secrets, clock, std::env::temp_dir());
-    context.feed = feed();
-    context
 }

@@ -1,0 +1,241 @@
+//! `table_format_memory`: a merge into a large table takes bounded memory, whatever the sizes of the load and of the table.
+//!
+//! The load's keys are spread over the whole table, so that no file and no row group is pruned and every file is written anew:
+//! nothing takes more. Each test is a process of its own under nextest; peaks are the kernel's.
+
+#![expect(clippy::unwrap_used, reason = "code of tests, beside its functions")]
+#![cfg(target_os = "linux")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use runner_connectors::iceberg::IcebergTarget;
+use runner_connectors::parquet::ParquetTarget;
+use runner_connectors::sink::{RowOrigin, Target, WriterContext};
+use runner_core::{Part, Written};
+use runner_plan::arrow::arrow_schema;
+use runner_plan::model::{Catalog, ColumnField, ColumnType, LoadPlan, Target as TargetPlan};
+use runner_spec::model::{Settings, WriteMode};
+use runner_testkit::sink::{Load, TableSpec, column, context, plan};
+use tokio::sync::Mutex;
+
+const BATCH_ROWS: usize = 8192;
+const WRITER_MEMORY: usize = 32 << 20;
+/// Where tests share a process, one at a time.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+#[derive(Clone, Copy)]
+struct Size {
+    table: i64,
+    load: i64,
+    /// Bytes of a file.
+    file: u64,
+}
+
+/// A twentieth of the full size, with files of a twentieth.
+const BOUNDED: Size = Size {
+    table: 1_000_000,
+    load: 50_000,
+    file: 6 << 20,
+};
+const FULL: Size = Size {
+    table: 20_000_000,
+    load: 1_000_000,
+    file: 128 << 20,
+};
+
+fn columns() -> Vec<ColumnField> {
+    vec![
+        column("id", ColumnType::Integer),
+        column("name", ColumnType::String),
+        column("amount", ColumnType::Number),
+    ]
+}
+
+/// Rows of these ids.
+#[expect(clippy::cast_precision_loss, reason = "an amount is an amount")]
+fn batch(ids: impl Iterator<Item = i64>, version: &str) -> RecordBatch {
+    let ids: Vec<i64> = ids.collect();
+    let names = ids
+        .iter()
+        .map(|id| Some(format!("{version} of {:x}", id.wrapping_mul(0x9E37_79B9))));
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(ids.clone())),
+        Arc::new(names.collect::<StringArray>()),
+        Arc::new(Float64Array::from_iter_values(
+            ids.iter().map(|id| *id as f64 / 7.0),
+        )),
+    ];
+    RecordBatch::try_new(arrow_schema(&columns()), arrays).unwrap()
+}
+
+/// The least memory, in megabytes, that would have been enough since it was last forgotten.
+fn peak_megabytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kilobytes * 1024 / 1_000_000
+}
+
+fn forget_peak() {
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+}
+
+async fn sealed(target: &dyn Target, load: &Load, ids: &[i64], version: &str) -> Vec<Part> {
+    let context = WriterContext {
+        load: load.context.clone(),
+        input: "rows".to_owned(),
+        attempt: load.attempt,
+        columns: columns(),
+        schema_version: 1,
+        memory_bytes: WRITER_MEMORY,
+    };
+    let origin = RowOrigin {
+        chain: 0,
+        generation: 0,
+    };
+    let mut writer = target.writer(context).await.unwrap();
+    for ids in ids.chunks(BATCH_ROWS) {
+        let batch = batch(ids.iter().copied(), version);
+        writer.write(&batch, origin).await.unwrap();
+    }
+    writer.seal().await.unwrap()
+}
+
+async fn finish(target: &dyn Target, load: &Load, parts: Vec<Part>) -> Written {
+    let parts = target.prepare(&load.context, parts).await.unwrap();
+    let fence = load.fence();
+    target.commit(&fence, &load.context, &parts).await.unwrap()
+}
+
+fn place(mut plan: LoadPlan, root: &Path, iceberg: bool) -> LoadPlan {
+    let path = |name: &str| root.join(name).display().to_string();
+    plan.target = if iceberg {
+        TargetPlan::Iceberg {
+            catalog: Catalog::Sqlite {
+                file: path("catalog.db"),
+                name: "local".to_owned(),
+                warehouse: path("warehouse"),
+            },
+            namespace: vec!["ns".to_owned()],
+            table: plan.table.clone(),
+            storage: Settings::new(),
+            format_version: 2,
+            compression: "zstd".to_owned(),
+        }
+    } else {
+        TargetPlan::Parquet {
+            location: path("table"),
+            storage: Settings::new(),
+            compression: "zstd".to_owned(),
+        }
+    };
+    plan
+}
+
+async fn open(plan: &LoadPlan, root: &Path, iceberg: bool) -> Box<dyn Target> {
+    let context = context(root);
+    if iceberg {
+        Box::new(IcebergTarget::open(plan, &context).await.unwrap())
+    } else {
+        Box::new(ParquetTarget::open(plan, &context).await.unwrap())
+    }
+}
+
+/// Builds the table, merges the load, and gives the peak of the merge in megabytes.
+#[expect(
+    clippy::print_stderr,
+    reason = "a measurement is worth nothing unless it is shown"
+)]
+async fn peak_of_merge(size: Size, iceberg: bool) -> u64 {
+    let _alone = ALONE.lock().await;
+    let root = tempfile::tempdir().unwrap();
+    let spec = |write_mode, primary_key| TableSpec {
+        name: "t".to_owned(),
+        write_mode,
+        primary_key,
+        target_file_bytes: Some(size.file),
+        ..TableSpec::default()
+    };
+    let append = place(plan(&spec(WriteMode::Append, vec![])), root.path(), iceberg);
+    let merge = place(
+        plan(&spec(WriteMode::Merge, vec!["id"])),
+        root.path(),
+        iceberg,
+    );
+    let target = open(&append, root.path(), iceberg).await;
+    let load = Load::new(&append, 1, &columns());
+    // A twentieth at a time: the list of ids is the test's own memory.
+    let mut parts = Vec::new();
+    let step = size.table / 20;
+    for first in (0..size.table).step_by(usize::try_from(step).unwrap()) {
+        let ids: Vec<i64> = (first..first + step).collect();
+        parts.extend(sealed(target.as_ref(), &load, &ids, "first").await);
+    }
+    finish(target.as_ref(), &load, parts).await;
+    drop(target);
+    let built = peak_megabytes();
+
+    forget_peak();
+    let target = open(&merge, root.path(), iceberg).await;
+    let load = Load::new(&merge, 2, &columns());
+    // Half of the keys are in the table, all over it; half are new.
+    let stride = size.table / (size.load / 2);
+    let ids: Vec<i64> = (0..size.load).map(|number| number * stride).collect();
+    let parts = sealed(target.as_ref(), &load, &ids, "second").await;
+    drop(ids);
+    let written_parts = peak_megabytes();
+    forget_peak();
+    let parts = target.prepare(&load.context, parts).await.unwrap();
+    let prepared = peak_megabytes();
+    forget_peak();
+    let fence = load.fence();
+    let written = target.commit(&fence, &load.context, &parts).await.unwrap();
+    let committed = peak_megabytes();
+    let kind = if iceberg { "Iceberg" } else { "Parquet" };
+    eprintln!(
+        "{kind}: {} into {}: built {built} MB, written {written_parts} MB, prepared {prepared} MB, committed {committed} MB",
+        size.load, size.table
+    );
+    let expected = u64::try_from(size.load).unwrap();
+    assert_eq!(
+        (written.rows, written.rows_replaced),
+        (expected, expected / 2)
+    );
+    written_parts.max(prepared).max(committed)
+}
+
+/// What a merge takes at most, in megabytes.
+const BOUND: u64 = 400;
+/// The same for the bounded sizes, of which the least part depends on the sizes.
+const BOUND_OF_BOUNDED: u64 = 200;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn table_format_memory_of_iceberg() {
+    let peak = peak_of_merge(BOUNDED, true).await;
+    assert!(peak < BOUND_OF_BOUNDED, "{peak} MB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn table_format_memory_of_parquet() {
+    let peak = peak_of_merge(BOUNDED, false).await;
+    assert!(peak < BOUND_OF_BOUNDED, "{peak} MB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "full size: 20 million rows take minutes"]
+async fn table_format_memory_of_iceberg_at_full_size() {
+    let peak = peak_of_merge(FULL, true).await;
+    assert!(peak < BOUND, "{peak} MB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "full size: 20 million rows take minutes"]
+async fn table_format_memory_of_parquet_at_full_size() {
+    let peak = peak_of_merge(FULL, false).await;
+    assert!(peak < BOUND, "{peak} MB");
+}
