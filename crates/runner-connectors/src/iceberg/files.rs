@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use iceberg::io::{FileIO, FileIOBuilder};
+use object_store::aws::AwsCredentialProvider;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 
@@ -24,15 +25,30 @@ pub(super) struct TableFiles {
 
 struct Shared {
     settings: ResolvedSettings,
+    /// In place of the keys of the settings.
+    credentials: Option<AwsCredentialProvider>,
     /// The file system, buckets.
     roots: Mutex<HashMap<String, Storage>>,
 }
 
 impl TableFiles {
     pub(super) fn new(settings: ResolvedSettings) -> Self {
+        Self::over(settings, None)
+    }
+
+    /// With credentials that change while the files are used.
+    pub(super) fn with_credentials(
+        settings: ResolvedSettings,
+        credentials: AwsCredentialProvider,
+    ) -> Self {
+        Self::over(settings, Some(credentials))
+    }
+
+    fn over(settings: ResolvedSettings, credentials: Option<AwsCredentialProvider>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 settings,
+                credentials,
                 roots: Mutex::new(HashMap::new()),
             }),
         }
@@ -65,7 +81,8 @@ impl TableFiles {
         if let Some(storage) = roots.get(&root) {
             return Ok(storage.clone());
         }
-        let storage = Storage::open(&root, &self.shared.settings)?;
+        let credentials = self.shared.credentials.clone();
+        let storage = Storage::open_with(&root, &self.shared.settings, credentials)?;
         roots.insert(root, storage.clone());
         Ok(storage)
     }

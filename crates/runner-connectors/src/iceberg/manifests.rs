@@ -244,13 +244,17 @@ impl<'a> SnapshotManifests<'a> {
         self.finish(writer).await
     }
 
-    /// Makes few manifests of many: once there are enough of them, those of a spec are packed up to the table's size for one.
+    /// Makes few manifests of many. Those of a spec are packed up to the table's size for one; the pack with this snapshot's own
+    /// waits until it has enough of them, so that most commits write no more than what they add.
     async fn merge(&mut self, manifests: Vec<ManifestFile>) -> Result<Vec<ManifestFile>> {
         let is_enabled = self
             .metadata
             .properties()
             .get(MERGE_ENABLED)
             .is_none_or(|value| !value.eq_ignore_ascii_case("false"));
+        if !is_enabled {
+            return Ok(manifests);
+        }
         let count = self.setting(MERGE_COUNT, 100);
         let target = self.setting(MERGE_BYTES, 8 << 20);
         let mut by_spec: BTreeMap<i32, Vec<ManifestFile>> = BTreeMap::new();
@@ -262,12 +266,15 @@ impl<'a> SnapshotManifests<'a> {
         }
         let mut merged = Vec::new();
         for manifests in by_spec.into_values() {
-            if !is_enabled || (manifests.len() as u64) < count {
-                merged.extend(manifests);
-                continue;
-            }
             for bin in bins(manifests, target) {
-                merged.extend(self.merge_bin(bin).await?);
+                let is_fresh = bin
+                    .iter()
+                    .any(|manifest| manifest.added_snapshot_id == self.snapshot_id);
+                if is_fresh && (bin.len() as u64) < count {
+                    merged.extend(bin);
+                } else {
+                    merged.extend(self.merge_bin(bin).await?);
+                }
             }
         }
         Ok(merged)

@@ -8,6 +8,7 @@ mod arrays;
 mod catalog;
 mod commit;
 mod connect;
+mod credentials;
 mod data_file;
 mod data_reader;
 mod error;

@@ -12,6 +12,7 @@ use runner_plan::model::{ColumnField, Delivery, LoadPlan};
 
 use super::catalog::{Catalog, LoadedTable, TableName};
 use super::connect::connect;
+use super::credentials::LentFiles;
 use super::error::{IcebergError, Result};
 use super::files::TableFiles;
 use super::partition_spec::{existing_spec, new_spec};
@@ -41,6 +42,8 @@ pub struct IcebergTarget {
     ids: Mutex<FieldIds>,
     /// As it was last loaded: what types can become is asked without waiting.
     seen: Mutex<Option<LoadedTable>>,
+    /// The files of the table with what the catalog lent last.
+    lent: Mutex<Option<LentFiles>>,
 }
 
 impl IcebergTarget {
@@ -60,6 +63,7 @@ impl IcebergTarget {
             compression: connection.compression,
             ids: Mutex::default(),
             seen: Mutex::default(),
+            lent: Mutex::default(),
         };
         target.load().await.map_err(|error| target.located(error))?;
         Ok(target)
@@ -83,7 +87,18 @@ impl IcebergTarget {
         if table.storage.is_empty() {
             return self.files.clone();
         }
-        TableFiles::new(self.files.settings().with(&table.storage))
+        let mut lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lent) = lent.as_ref().filter(|lent| lent.takes(table)) {
+            return lent.files.clone();
+        }
+        let new = LentFiles::new(
+            self.files.settings(),
+            &self.catalog,
+            &self.name,
+            table,
+            &self.clock,
+        );
+        lent.insert(new).files.clone()
     }
 
     /// How files for these columns are laid out, and the columns that they have.

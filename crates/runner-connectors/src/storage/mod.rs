@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
+use object_store::aws::AwsCredentialProvider;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
 
@@ -59,6 +60,15 @@ impl Storage {
     /// Opens a folder, which need not exist yet. Settings: `endpoint`, `region`, `access_key_id`, `secret_access_key`,
     /// `session_token`, `path_style`, `allow_http`; what they leave open comes from the `AWS_*` environment.
     pub fn open(location: &str, settings: &ResolvedSettings) -> Result<Self, StorageError> {
+        Self::open_with(location, settings, None)
+    }
+
+    /// The same, with credentials of the object store that are asked for with every request.
+    pub fn open_with(
+        location: &str,
+        settings: &ResolvedSettings,
+        credentials: Option<AwsCredentialProvider>,
+    ) -> Result<Self, StorageError> {
         let scheme = location.split_once("://").map(|(scheme, _)| scheme);
         match scheme {
             None => Self::open_local(FilePath::new(location)),
@@ -73,7 +83,7 @@ impl Storage {
                 Self::open_local(&path)
             }
             Some("s3" | "s3a") => {
-                let (store, prefix, location) = s3::open(location, settings)?;
+                let (store, prefix, location) = s3::open(location, settings, credentials)?;
                 Ok(Self {
                     store,
                     prefix,

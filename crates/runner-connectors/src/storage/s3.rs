@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+use object_store::aws::{
+    AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider, S3ConditionalPut,
+};
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 
@@ -67,6 +69,7 @@ pub fn access_keys(settings: &ResolvedSettings) -> Option<AccessKeys> {
 pub(super) fn open(
     location: &str,
     settings: &ResolvedSettings,
+    credentials: Option<AwsCredentialProvider>,
 ) -> Result<(Arc<dyn ObjectStore>, Path, String), StorageError> {
     let malformed = |reason: &str| StorageError::Location {
         location: redact(location),
@@ -86,12 +89,14 @@ pub(super) fn open(
     }
     let prefix =
         Path::parse(prefix.trim_end_matches('/')).map_err(|error| malformed(&error.to_string()))?;
-    let store = builder(bucket, settings)?
-        .build()
-        .map_err(|source| StorageError::Settings {
-            location: location.to_owned(),
-            source,
-        })?;
+    let mut builder = builder(bucket, settings)?;
+    if let Some(credentials) = credentials {
+        builder = builder.with_credentials(credentials);
+    }
+    let store = builder.build().map_err(|source| StorageError::Settings {
+        location: location.to_owned(),
+        source,
+    })?;
     let shown = format!("s3://{bucket}/{prefix}");
     Ok((
         Arc::new(store),

@@ -74,10 +74,28 @@ pub(super) trait Catalog: Send + Sync + fmt::Debug {
         base: &LoadedTable,
         change: TableChange,
     ) -> Result<CommitOutcome>;
+    /// Settings of the table's storage with credentials that have just been lent; `table` has those that are about to end.
+    async fn lend(
+        &self,
+        name: &TableName,
+        table: &LoadedTable,
+    ) -> Result<BTreeMap<String, Secret>> {
+        let _ = table;
+        storage_of(name, self.load(name).await?)
+    }
     /// Whether the catalog answers and lets this caller in; nothing is written.
     async fn probe(&self) -> Result<()>;
     /// Where people find the catalog.
     fn address(&self) -> String;
+}
+
+fn storage_of(name: &TableName, table: Option<LoadedTable>) -> Result<BTreeMap<String, Secret>> {
+    table.map(|table| table.storage).ok_or_else(|| {
+        IcebergError::conflict(
+            format!("the table `{name}` is gone from its catalog"),
+            "run the feed again",
+        )
+    })
 }
 
 impl fmt::Display for TableName {

@@ -24,6 +24,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const TOKEN_MARGIN: Duration = Duration::from_mins(1);
 /// Catalogs' own status for a token that has ended.
 const TOKEN_ENDED: u16 = 419;
+/// Asks a catalog that can for credentials of the table's files.
+const DELEGATION: &str = "x-iceberg-access-delegation";
 const MESSAGE_LENGTH: usize = 500;
 const DEFAULT_SCOPE: &str = "catalog";
 
@@ -89,6 +91,7 @@ impl Client {
             .build()
             .map_err(IcebergError::unreachable("set up the catalog's client"))?;
         let mut headers = HeaderMap::new();
+        headers.insert(DELEGATION, HeaderValue::from_static("vended-credentials"));
         for (name, value) in &credentials.headers {
             let (Ok(name), Ok(mut value)) = (
                 HeaderName::try_from(name.as_str()),

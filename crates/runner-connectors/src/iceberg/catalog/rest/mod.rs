@@ -18,9 +18,12 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::super::error::{IcebergError, Result};
-use super::{Catalog, CommitOutcome, LoadedTable, NewTable, TableChange, TableName};
+use super::{Catalog, CommitOutcome, LoadedTable, NewTable, TableChange, TableName, storage_of};
 use client::{Answer, Client, Question, is_in_trouble};
-use protocol::{CommitTable, Configuration, CreateNamespace, CreateTable, Identifier, TableAnswer};
+use protocol::{
+    CommitTable, Configuration, CreateNamespace, CreateTable, CredentialsAnswer, Identifier,
+    StorageCredential, TableAnswer,
+};
 
 pub(in super::super) use client::{Credentials, Signing};
 
@@ -33,6 +36,10 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Stands between the levels of a namespace in a path, unless the catalog names another.
 const NAMESPACE_SEPARATOR: &str = "%1F";
+
+/// Settings that tell where a table's credentials are renewed.
+const RENEWAL_ENDPOINT: &str = "client.refresh-credentials-endpoint";
+const RENEWAL_ENABLED: &str = "client.refresh-credentials-enabled";
 
 /// Where the catalog is, and who asks.
 #[derive(Clone, Debug)]
@@ -188,6 +195,25 @@ impl RestCatalog {
         Ok(())
     }
 
+    /// Where credentials are renewed without loading the table, if the catalog says so. One of another origin isn't asked:
+    /// it would be shown the catalog's token.
+    fn renewal_url(&self, storage: &BTreeMap<String, Secret>) -> Result<Option<Url>> {
+        let text = |name: &str| storage.get(name).map(Secret::expose);
+        let is_off =
+            text(RENEWAL_ENABLED).is_some_and(|enabled| enabled.eq_ignore_ascii_case("false"));
+        let Some(endpoint) = text(RENEWAL_ENDPOINT).filter(|_| !is_off) else {
+            return Ok(None);
+        };
+        let catalog = parse_url(&self.settings.uri)?;
+        let url = if endpoint.contains("://") {
+            parse_url(endpoint)?
+        } else {
+            let base = self.settings.uri.trim_end_matches('/');
+            parse_url(&format!("{base}/{}", endpoint.trim_start_matches('/')))?
+        };
+        Ok((url.origin() == catalog.origin()).then_some(url))
+    }
+
     async fn creation(&self, table: &TableName, new: NewTable) -> Result<Question> {
         let mut properties = new.properties;
         let version = match new.format_version {
@@ -219,15 +245,7 @@ impl RestCatalog {
         let mut storage = self.routes().await?.storage.clone();
         storage.extend(storage_settings(table.config));
         let location = table.metadata.location().to_owned();
-        // The longest prefix that covers the table is the one that is meant for it.
-        if let Some(credential) = table
-            .storage_credentials
-            .into_iter()
-            .filter(|credential| location.starts_with(credential.prefix.trim_end_matches('*')))
-            .max_by_key(|credential| credential.prefix.len())
-        {
-            storage.extend(storage_settings(credential.config));
-        }
+        storage.extend(meant_for(&location, table.storage_credentials));
         Ok(LoadedTable {
             metadata: Arc::new(table.metadata),
             metadata_location: table.metadata_location,
@@ -318,6 +336,31 @@ impl Catalog for RestCatalog {
         }
     }
 
+    async fn lend(
+        &self,
+        name: &TableName,
+        table: &LoadedTable,
+    ) -> Result<BTreeMap<String, Secret>> {
+        let Some(url) = self.renewal_url(&table.storage)? else {
+            return storage_of(name, self.load(name).await?);
+        };
+        let question = Question {
+            method: Method::GET,
+            url,
+            body: None,
+            doing: format!("renew the credentials of the table `{name}`"),
+        };
+        let answer: CredentialsAnswer = self.read(&question).await?;
+        let mut storage = table.storage.clone();
+        // An end that is not named again is not the old one.
+        storage.retain(|name, _| !is_credential(name));
+        storage.extend(meant_for(
+            table.metadata.location(),
+            answer.storage_credentials,
+        ));
+        Ok(storage)
+    }
+
     async fn probe(&self) -> Result<()> {
         let question = self
             .question(
@@ -360,12 +403,31 @@ fn encode(segment: &str) -> String {
     utf8_percent_encode(segment, SEGMENT).to_string()
 }
 
+/// The longest prefix that covers the table is the one that is meant for it.
+fn meant_for(
+    location: &str,
+    credentials: Vec<StorageCredential>,
+) -> impl Iterator<Item = (String, Secret)> {
+    credentials
+        .into_iter()
+        .filter(|credential| location.starts_with(credential.prefix.trim_end_matches('*')))
+        .max_by_key(|credential| credential.prefix.len())
+        .into_iter()
+        .flat_map(|credential| storage_settings(credential.config))
+}
+
 /// They hold credentials as often as not.
 fn storage_settings(config: BTreeMap<String, String>) -> impl Iterator<Item = (String, Secret)> {
     config
         .into_iter()
         .filter(|(name, _)| is_storage_setting(name))
         .map(|(name, value)| (name, Secret::new(value)))
+}
+
+fn is_credential(name: &str) -> bool {
+    name.starts_with("s3.access-key-id")
+        || name.starts_with("s3.secret-access-key")
+        || name.starts_with("s3.session-token")
 }
 
 fn is_storage_setting(name: &str) -> bool {

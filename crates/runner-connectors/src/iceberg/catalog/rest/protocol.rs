@@ -56,6 +56,13 @@ pub(super) struct TableAnswer {
     pub storage_credentials: Vec<StorageCredential>,
 }
 
+/// Answer to `GET …/tables/{table}/credentials`.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct CredentialsAnswer {
+    pub storage_credentials: Vec<StorageCredential>,
+}
+
 /// Credentials for the files below a prefix.
 #[derive(Deserialize)]
 pub(super) struct StorageCredential {

@@ -24,6 +24,7 @@ struct ScriptState {
 struct Asked {
     line: String,
     authorization: Option<String>,
+    delegation: Option<String>,
     body: String,
 }
 
@@ -51,13 +52,15 @@ impl Script {
 async fn answer(State(script): State<Script>, request: Request) -> impl IntoResponse {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let header = |name: &str| {
+        let value = parts.headers.get(name)?;
+        Some(value.to_str().unwrap().to_owned())
+    };
     let mut state = script.0.lock().unwrap();
     state.asked.push(Asked {
         line: format!("{} {}", parts.method, parts.uri),
-        authorization: parts
-            .headers
-            .get("authorization")
-            .map(|value| value.to_str().unwrap().to_owned()),
+        authorization: header("authorization"),
+        delegation: header("x-iceberg-access-delegation"),
         body: String::from_utf8(body.to_vec()).unwrap(),
     });
     let (status, body) = state
@@ -157,6 +160,8 @@ async fn a_table_is_looked_up_by_its_encoded_name_with_the_credentials_meant_for
         ]
     );
     assert!(!format!("{loaded:?}").contains("of the folder"));
+    let delegation = script.asked(1).delegation;
+    assert_eq!(delegation.as_deref(), Some("vended-credentials"));
 }
 
 #[tokio::test]
@@ -339,4 +344,54 @@ async fn signed_requests_carry_a_signature_in_the_tokens_place() {
     );
     assert!(authorization.contains("/eu-1/s3tables/aws4_request"));
     assert!(authorization.contains("original-authorization"));
+}
+
+/// A table whose credentials are renewed at this address.
+fn renewed_at(endpoint: &str) -> Value {
+    let mut table = table();
+    table["config"][RENEWAL_ENDPOINT] = json!(endpoint);
+    table["config"]["s3.session-token-expires-at-ms"] = json!("1");
+    table
+}
+
+fn fresh() -> Value {
+    json!({"storage-credentials": [
+        {"prefix": "s3://bucket/t", "config": {"s3.session-token": "fresh"}},
+        {"prefix": "s3://other", "config": {"s3.session-token": "no"}},
+    ]})
+}
+
+fn token(storage: &BTreeMap<String, Secret>) -> Option<&str> {
+    storage.get("s3.session-token").map(Secret::expose)
+}
+
+#[tokio::test]
+async fn credentials_are_renewed_where_the_catalog_says() {
+    let script = Script::new([
+        configuration(),
+        (200, renewed_at("/v1/p/namespaces/n/tables/t/credentials")),
+        (200, fresh()),
+    ]);
+    let catalog = catalog(&script, Credentials::default()).await;
+    let loaded = catalog.load(&name()).await.unwrap().unwrap();
+    let storage = catalog.lend(&name(), &loaded).await.unwrap();
+    assert_eq!(
+        script.lines()[2],
+        "GET /v1/p/namespaces/n/tables/t/credentials"
+    );
+    assert_eq!(token(&storage), Some("fresh"));
+    assert_eq!(storage["s3.region"].expose(), "eu-1");
+    assert!(!storage.contains_key("s3.session-token-expires-at-ms"));
+}
+
+#[tokio::test]
+async fn credentials_are_renewed_by_loading_the_table_where_another_host_is_named() {
+    for endpoint in ["http://127.0.0.1:1/steal", "https://elsewhere/credentials"] {
+        let script = Script::new([configuration(), (200, renewed_at(endpoint)), (200, table())]);
+        let catalog = catalog(&script, Credentials::default()).await;
+        let loaded = catalog.load(&name()).await.unwrap().unwrap();
+        let storage = catalog.lend(&name(), &loaded).await.unwrap();
+        assert_eq!(script.lines()[2], script.lines()[1], "{endpoint}");
+        assert_eq!(token(&storage), Some("of the folder"));
+    }
 }
