@@ -6,7 +6,7 @@ use std::sync::Arc;
 use runner_connectors::source::{ChainRequest, WindowBounds};
 use runner_core::checkpoint::{ChainCursor, ResumeState};
 use runner_core::{ChainKey, Error, ErrorKind, Position, Result};
-use runner_plan::model::{Chains, IncrementalPlan, SourcePlan, Window};
+use runner_plan::model::{Chains, IncrementalPlan, SourcePlan, Window, join_values};
 use runner_plan::windows::{self, WindowInputs};
 
 use crate::cursor::CursorTracker;
@@ -261,10 +261,10 @@ async fn values(run: &StreamRun) -> Result<Values> {
                     next: 0,
                 });
             }
-            Chains::Parent { stream, field, .. } => {
+            Chains::Parent { stream, .. } => {
                 return Ok(Values::Parent {
                     stream: stream.clone(),
-                    field: field.clone(),
+                    field: join_values(&http.chains.parent_columns()),
                     next: 0,
                     is_done: false,
                 });
@@ -294,12 +294,7 @@ fn variables(run: &StreamRun, value: &str) -> BTreeMap<String, String> {
     let SourcePlan::Http(http) = &run.plan.source else {
         return BTreeMap::new();
     };
-    match &http.chains {
-        Chains::Single => BTreeMap::new(),
-        Chains::Values { variable, .. }
-        | Chains::Range { variable, .. }
-        | Chains::Parent { variable, .. } => BTreeMap::from([(variable.clone(), value.to_owned())]),
-    }
+    http.chains.variables(value)
 }
 
 fn window_bounds(

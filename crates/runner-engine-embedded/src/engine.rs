@@ -14,7 +14,7 @@ use runner_connectors::source::Source;
 use runner_core::engine::{Artifact, Engine, EngineInfo, RunContext, RunHandle, RunStatus};
 use runner_core::progress::ProgressEvent;
 use runner_core::{Cancel, Error, ErrorKind, LoadContext, LoadId, Result, SubmissionId};
-use runner_plan::model::{Chains, DataFormat, SourcePlan};
+use runner_plan::model::{Chains, DataFormat, SourcePlan, join_values};
 use runner_plan::{LoadPlan, Plan, StreamPlan};
 use runner_spec::model::EngineName;
 use runner_spec::{Code, Diagnostic, FieldPath};
@@ -373,18 +373,16 @@ fn load_context(context: &RunContext, load: &LoadPlan) -> LoadContext {
     }
 }
 
-/// Columns whose distinct values make the chains of other streams.
+/// Columns whose distinct values make the chains of other streams; several columns of one child stand as one list.
 fn value_columns(plan: &Plan, stream: &str) -> Vec<String> {
     let mut columns: Vec<String> = plan
         .streams
         .iter()
         .filter_map(|child| match &child.source {
             SourcePlan::Http(http) => match &http.chains {
-                Chains::Parent {
-                    stream: parent,
-                    field,
-                    ..
-                } if parent == stream => Some(field.clone()),
+                Chains::Parent { stream: parent, .. } if parent == stream => {
+                    Some(join_values(&http.chains.parent_columns()))
+                }
                 _ => None,
             },
             SourcePlan::Files(_) => None,

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
-use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::DataType;
+use arrow::compute::filter_record_batch;
 use runner_connectors::rows::{RawRows, Reason, Rows};
 use runner_connectors::schema::SchemaVersion;
 use runner_connectors::sink::RowOrigin;
@@ -27,6 +26,7 @@ use crate::observed::merge_observed;
 use crate::outputs::Outputs;
 use crate::quarantine::{QuarantineWriter, QuarantinedRow};
 use crate::stream::{Advance, StreamRun, reason};
+use crate::values::chain_values;
 
 /// One chain for a lane to read.
 pub(crate) struct ChainWork {
@@ -430,25 +430,14 @@ impl Lane {
     }
 
     fn collect_values(&mut self, batch: &RecordBatch) -> Result<()> {
-        for column in &self.run.value_columns {
-            let Some(array) = batch.column_by_name(column) else {
+        for key in &self.run.value_columns {
+            let Some(values) = chain_values(batch, key)? else {
                 continue;
             };
-            let text = cast(array, &DataType::Utf8).map_err(|error| {
-                Error::new(
-                    ErrorKind::SourceData,
-                    "a parent's value must be a plain value",
-                )
-                .with_context("column", column)
-                .with_source(error)
-            })?;
-            let Some(text) = text.as_any().downcast_ref::<arrow::array::StringArray>() else {
-                continue;
-            };
-            let values = self.run.new_values(column, text.iter().flatten());
+            let values = self.run.new_values(key, values.iter().flatten());
             self.pending
                 .values
-                .entry(column.clone())
+                .entry(key.clone())
                 .or_default()
                 .extend(values);
         }

@@ -18,6 +18,7 @@ mod parts;
 mod quarantine;
 mod read;
 mod stream;
+mod values;
 
 pub use engine::{Connectors, EmbeddedEngine, Folders};
 pub use parts::PartFolder;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::streams::column_list;
 use crate::model::{Chains, HttpSource, PageKind, Plan, StreamPlan, Window};
 use crate::windows::{WindowInputs, windows};
 
@@ -16,10 +17,13 @@ pub(super) fn requests(
         Chains::Single => (Some(1), None),
         Chains::Values { values, .. } => (u64::try_from(values.len()).ok(), None),
         Chains::Range { from, to, step, .. } => (Some(range_length(*from, *to, *step)), None),
-        Chains::Parent { stream, field, .. } => (
-            None,
-            Some(format!("for each distinct `{field}` of {stream}")),
-        ),
+        Chains::Parent { stream, .. } => {
+            let columns = column_list(&http.chains.parent_columns());
+            (
+                None,
+                Some(format!("for each distinct {columns} of {stream}")),
+            )
+        }
     };
     let windows = window_count(plan, stream, nominal_time);
     let pages = &http.pages;

@@ -10,7 +10,8 @@ use super::expected;
 use super::page::Page;
 use crate::model::{
     Body, Chains, Column, ColumnSource, FileSource, HttpSource, IncrementalPlan, PageKind,
-    PagePlacement, Plan, RowPath, SourcePlan, StreamPlan, TypeOrigin, VariableSource, Window,
+    PagePlacement, Plan, RowPath, SourcePlan, StreamPlan, TypeOrigin, Variable, VariableSource,
+    Window,
 };
 use crate::planner::path_text;
 use crate::template::Template;
@@ -116,7 +117,7 @@ fn request(
     let variables = http.variables.iter().map(|variable| {
         vec![
             variable.name.clone(),
-            format!("← {}", binding(variable.source, &http.chains)),
+            format!("← {}", binding(variable, &http.chains)),
         ]
     });
     page.table("Bindings", variables);
@@ -137,7 +138,7 @@ fn file_source(stream: &StreamPlan, files: &FileSource, page: &mut Page) {
     let variables = files.variables.iter().map(|variable| {
         vec![
             variable.name.clone(),
-            format!("← {}", binding(variable.source, &Chains::Single)),
+            format!("← {}", binding(variable, &Chains::Single)),
         ]
     });
     page.table("Bindings", variables);
@@ -236,17 +237,31 @@ fn chains(chains: &Chains) -> Option<String> {
         Chains::Parent {
             variable,
             stream,
-            field,
             incremental,
+            more,
+            ..
         } => {
             let which = if *incremental {
                 "those of its new rows only"
             } else {
                 "the parent is read in full"
             };
-            format!("one for each distinct `{field}` of {stream}, as `{variable}` ({which})")
+            let further = more.iter().map(|further| &further.variable);
+            let names: Vec<&str> = std::iter::once(variable)
+                .chain(further)
+                .map(String::as_str)
+                .collect();
+            let columns = column_list(&chains.parent_columns());
+            let names = column_list(&names);
+            format!("one for each distinct {columns} of {stream}, as {names} ({which})")
         }
     })
+}
+
+/// `` `a` and `b` ``.
+pub(super) fn column_list(columns: &[&str]) -> String {
+    let quoted: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+    quoted.join(" and ")
 }
 
 fn pages(http: &HttpSource) -> String {
@@ -338,12 +353,23 @@ fn status_meaning(meaning: StatusMeaning) -> &'static str {
     }
 }
 
-fn binding(source: VariableSource, chains: &Chains) -> String {
-    match source {
+fn binding(variable: &Variable, chains: &Chains) -> String {
+    match variable.source {
         VariableSource::Parameter => "the run's parameter".to_owned(),
         VariableSource::Window => "the window".to_owned(),
         VariableSource::Parent => match chains {
-            Chains::Parent { stream, field, .. } => format!("{stream}.{field}"),
+            Chains::Parent {
+                stream,
+                field,
+                more,
+                ..
+            } => {
+                let further = more
+                    .iter()
+                    .find(|further| further.variable == variable.name);
+                let field = further.map_or(field, |further| &further.field);
+                format!("{stream}.{field}")
+            }
             Chains::Single | Chains::Values { .. } | Chains::Range { .. } => {
                 "the parent".to_owned()
             }

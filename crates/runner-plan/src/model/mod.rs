@@ -20,9 +20,9 @@ pub use load::{
 };
 pub use source::{
     AllowedOrigins, Body, Chains, DataFormat, FileSource, HttpSource, IncrementalPlan,
-    PAGE_VARIABLES, PageKind, PagePlacement, PagePlan, RateLimit, RetryPolicy, RowPath,
-    RowPathStep, SIGNING_VARIABLES, SourcePlan, TextFormat, TimeFormat, Variable, VariableSource,
-    Window,
+    PAGE_VARIABLES, PageKind, PagePlacement, PagePlan, ParentField, RateLimit, RetryPolicy,
+    RowPath, RowPathStep, SIGNING_VARIABLES, SourcePlan, TextFormat, TimeFormat, Variable,
+    VariableSource, Window, join_values, split_values,
 };
 
 /// Version of the stored form of [`Plan`].

@@ -1,5 +1,7 @@
 //! How a stream's bytes are asked for.
 
+use std::collections::BTreeMap;
+
 use runner_spec::model::{Auth, Settings, StatusMeaning};
 use serde::{Deserialize, Serialize};
 
@@ -200,7 +202,68 @@ pub enum Chains {
         field: String,
         /// The parent's own incremental run bounds the children too.
         incremental: bool,
+        /// Further fields of the same row. A chain's value is then the JSON list of all of them, `field` first, and distinct
+        /// values are distinct lists.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        more: Vec<ParentField>,
     },
+}
+
+/// A further field of a parent's row, and the variable that it binds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentField {
+    pub variable: String,
+    /// Target column of the parent.
+    pub field: String,
+}
+
+impl Chains {
+    /// Columns of the parent whose values make a chain's value, in their order.
+    pub fn parent_columns(&self) -> Vec<&str> {
+        match self {
+            Self::Single | Self::Values { .. } | Self::Range { .. } => Vec::new(),
+            Self::Parent { field, more, .. } => std::iter::once(field)
+                .chain(more.iter().map(|further| &further.field))
+                .map(String::as_str)
+                .collect(),
+        }
+    }
+
+    /// The variables of a chain by its value.
+    pub fn variables(&self, value: &str) -> BTreeMap<String, String> {
+        match self {
+            Self::Single => BTreeMap::new(),
+            Self::Values { variable, .. } | Self::Range { variable, .. } => {
+                BTreeMap::from([(variable.clone(), value.to_owned())])
+            }
+            Self::Parent { variable, more, .. } => {
+                let names =
+                    std::iter::once(variable).chain(more.iter().map(|field| &field.variable));
+                let values = if more.is_empty() {
+                    vec![value.to_owned()]
+                } else {
+                    split_values(value)
+                };
+                names.cloned().zip(values).collect()
+            }
+        }
+    }
+}
+
+/// One text of the values of one row, or of the names of the columns that they come from: a single one stands for itself.
+pub fn join_values<Text: AsRef<str>>(values: &[Text]) -> String {
+    match values {
+        [single] => single.as_ref().to_owned(),
+        several => {
+            let texts = several.iter().map(|text| text.as_ref().into());
+            serde_json::Value::Array(texts.collect()).to_string()
+        }
+    }
+}
+
+/// The values of a text that [`join_values`] made of several.
+pub fn split_values(joined: &str) -> Vec<String> {
+    serde_json::from_str(joined).unwrap_or_default()
 }
 
 /// A variable of a template, and what binds it.
@@ -297,3 +360,40 @@ pub const SIGNING_VARIABLES: [&str; 10] = [
 
 /// Names under which templates find the page that is asked for, where the stream has pages.
 pub const PAGE_VARIABLES: [&str; 4] = ["cursor", "offset", "page", "page_size"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parent(more: Vec<ParentField>) -> Chains {
+        Chains::Parent {
+            variable: "org".to_owned(),
+            stream: "repositories".to_owned(),
+            field: "owner".to_owned(),
+            incremental: false,
+            more,
+        }
+    }
+
+    #[test]
+    fn a_chain_of_one_field_has_its_value_as_it_is() {
+        let chains = parent(Vec::new());
+        assert_eq!(chains.parent_columns(), ["owner"]);
+        let value = join_values(&["[\"odd\"]"]);
+        assert_eq!(chains.variables(&value)["org"], "[\"odd\"]");
+    }
+
+    #[test]
+    fn a_chain_of_several_fields_has_a_list_of_values() {
+        let chains = parent(vec![ParentField {
+            variable: "repo".to_owned(),
+            field: "name".to_owned(),
+        }]);
+        assert_eq!(chains.parent_columns(), ["owner", "name"]);
+        let value = join_values(&["a\"b", "c,d"]);
+        let variables = chains.variables(&value);
+        assert_eq!(variables["org"], "a\"b");
+        assert_eq!(variables["repo"], "c,d");
+        assert_ne!(join_values(&["a", "b,c"]), join_values(&["a,b", "c"]));
+    }
+}

@@ -94,6 +94,7 @@ impl<'a> Binder<'a> {
             self.explicit_chains(for_each, &mut open, findings);
         }
         open.retain(|used| !self.bound.contains_key(&used.variable.name));
+        self.common_parent(&open);
         for used in open {
             self.implicit(used, findings);
         }
@@ -205,6 +206,28 @@ impl<'a> Binder<'a> {
         self.chains = Some(chains);
     }
 
+    /// Several names that one endpoint supplies together: each of its rows makes a chain.
+    fn common_parent(&mut self, open: &[&Use]) {
+        let mut names: Vec<&str> = open
+            .iter()
+            .filter(|used| used.place != UsePlace::Credentials && !used.variable.is_optional)
+            .map(|used| used.variable.name.as_str())
+            .filter(|name| !name.contains('.') && !PAGE_VARIABLES.contains(name))
+            .collect();
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(*name));
+        if self.chains.is_some() {
+            return;
+        }
+        let found = chains::common_parent(&names, self.context, self.drafts, self.draft);
+        if let Some(chains) = found {
+            for name in names {
+                self.bound.insert(name.to_owned(), VariableSource::Parent);
+            }
+            self.chains = Some(chains);
+        }
+    }
+
     /// A binding where only one can be meant.
     fn implicit(&mut self, used: &Use, findings: &mut Findings) {
         let name = used.variable.name.as_str();
@@ -232,6 +255,12 @@ impl<'a> Binder<'a> {
     fn chain_of(&mut self, used: &Use, findings: &mut Findings) -> bool {
         let name = used.variable.name.as_str();
         if self.bound.contains_key(name) {
+            return true;
+        }
+        if let Some(chains) = &mut self.chains
+            && chains::extend(chains, name, self.context, self.drafts)
+        {
+            self.bound.insert(name.to_owned(), VariableSource::Parent);
             return true;
         }
         let chains =

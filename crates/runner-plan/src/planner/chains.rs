@@ -6,7 +6,7 @@ use runner_spec::model::ForEach;
 use super::context::{Context, scalar_text};
 use super::drafts::{Draft, Use};
 use super::findings::{Findings, at, did_you_mean, list};
-use crate::model::{Chains, VariableSource};
+use crate::model::{Chains, ParentField, VariableSource};
 
 /// What `for_each` says.
 pub(crate) enum Explicit {
@@ -22,7 +22,7 @@ pub(crate) enum Implicit {
     None,
 }
 
-/// The variable that a chain's value is bound to.
+/// The first variable that a chain's value is bound to.
 pub(crate) fn variable(chains: &Chains) -> Option<(&str, VariableSource)> {
     match chains {
         Chains::Single => None,
@@ -31,6 +31,58 @@ pub(crate) fn variable(chains: &Chains) -> Option<(&str, VariableSource)> {
         }
         Chains::Parent { variable, .. } => Some((variable, VariableSource::Parent)),
     }
+}
+
+/// Takes a further column of the parent's rows into its chains, if the parent has one of this name.
+pub(crate) fn extend(
+    chains: &mut Chains,
+    name: &str,
+    context: Context<'_>,
+    drafts: &[Draft<'_>],
+) -> bool {
+    let Chains::Parent { stream, more, .. } = chains else {
+        return false;
+    };
+    let parent = drafts.iter().find(|draft| draft.name() == *stream);
+    if !parent.is_some_and(|parent| yields(context, parent, name)) {
+        return false;
+    }
+    more.push(ParentField {
+        variable: name.to_owned(),
+        field: name.to_owned(),
+    });
+    true
+}
+
+/// The one endpoint that yields all of several names, where there is one.
+pub(crate) fn common_parent(
+    names: &[&str],
+    context: Context<'_>,
+    drafts: &[Draft<'_>],
+    draft: &Draft<'_>,
+) -> Option<Chains> {
+    let (first, rest) = names.split_first().filter(|(_, rest)| !rest.is_empty())?;
+    let mut parents = drafts.iter().filter(|other| {
+        let needs_all = names.iter().all(|name| other.uses_name(name));
+        other.name() != draft.name()
+            && !needs_all
+            && names.iter().all(|name| yields(context, other, name))
+    });
+    let parent = parents.next()?;
+    if parents.next().is_some() {
+        return None;
+    }
+    let more = rest.iter().map(|name| ParentField {
+        variable: (*name).to_owned(),
+        field: (*name).to_owned(),
+    });
+    Some(Chains::Parent {
+        variable: (*first).to_owned(),
+        stream: parent.name().to_owned(),
+        field: (*first).to_owned(),
+        incremental: false,
+        more: more.collect(),
+    })
 }
 
 /// The chains of a `for_each`. Where it names no variable, it is the one among the unbound names that fits best.
@@ -144,6 +196,7 @@ fn parent(
         stream: endpoint.to_owned(),
         field: column,
         incremental,
+        more: Vec::new(),
     })
 }
 
@@ -175,7 +228,7 @@ pub(crate) fn implicit(
         .iter()
         .filter(|other| {
             // An endpoint that needs the name itself can't supply it.
-            other.name() != draft.name() && !other.uses_name(name) && yields(other, name)
+            other.name() != draft.name() && !other.uses_name(name) && yields(context, other, name)
         })
         .map(Draft::name)
         .collect();
@@ -187,6 +240,7 @@ pub(crate) fn implicit(
                 stream: (*parent).to_owned(),
                 field: name.to_owned(),
                 incremental: false,
+                more: Vec::new(),
             });
         }
         several => {
@@ -230,8 +284,12 @@ pub(crate) fn implicit(
     }
 }
 
-fn yields(draft: &Draft<'_>, column: &str) -> bool {
-    draft.known_columns().iter().any(|known| known == column)
+/// Whether the endpoint's rows have the column: its own, or what the contract makes of a variable of its requests.
+fn yields(context: Context<'_>, draft: &Draft<'_>, column: &str) -> bool {
+    let contract = context.spec().provider.schema_contract.as_ref();
+    let is_variable = contract.is_some_and(|contract| contract.properties.contains_key(column))
+        && draft.uses_name(column);
+    is_variable || draft.known_columns().iter().any(|known| known == column)
 }
 
 /// `tickers`, `default_tickers`, or the name itself, where it is a list.
