@@ -325,7 +325,7 @@ fn list(values: &[serde_json::Value]) -> String {
 }
 
 /// Look-around and back-references differ between engines and are in none of the common subset.
-fn check_pattern(pattern: &str) -> Result<(), CheckError> {
+pub(crate) fn check_pattern(pattern: &str) -> Result<(), CheckError> {
     regex_syntax(pattern).map_err(|reason| CheckError::Pattern {
         pattern: pattern.to_owned(),
         reason,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use runner_core::{Error, ErrorKind, Result};
+use runner_plan::describe::Cast;
 use runner_plan::{FeedSchemas, Plan, PlanInputs, PlanOptions};
 use runner_spec::{Diagnostic, Loaded, Options, Source, SourceMap, Spec, has_errors, render};
 use sha2::{Digest, Sha256};
@@ -25,6 +26,8 @@ pub(crate) struct Planned {
     pub(crate) sources: SourceMap,
     /// Warnings and hints: no error is among them.
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What the queries of transforms cast.
+    pub(crate) casts: Vec<Cast>,
 }
 
 impl Document {
@@ -87,7 +90,7 @@ impl Document {
             window: None,
         };
         let environment = settings.environment(secrets_writable);
-        let planned = runner_plan::plan(&PlanInputs {
+        let mut planned = runner_plan::plan(&PlanInputs {
             spec: &spec,
             document_hash: &hash,
             environment: &environment,
@@ -95,7 +98,10 @@ impl Document {
             parameters: &parameters,
             options: &options,
         });
+        let queries = planned.plan.as_mut().map(runner_sql::analyse_plan);
+        let queries = queries.unwrap_or_default();
         let mut found = planned.diagnostics;
+        found.extend(queries.diagnostics);
         sources.place(&mut found);
         diagnostics.extend(found);
         match planned.plan {
@@ -104,6 +110,7 @@ impl Document {
                 text: self.text,
                 sources,
                 diagnostics,
+                casts: queries.casts,
             }),
             _ => Err(refused(&diagnostics, &sources, terminal)),
         }

@@ -146,7 +146,12 @@ fn describe_transform(transform: &TransformPlan, details: &Details, page: &mut P
     });
     page.field("Reads", &views.collect::<Vec<_>>().join(", "));
     page.block("SQL", &transform.sql);
-    let columns = transform.columns.iter().map(|column| {
+    let yielded = if transform.output.is_empty() {
+        &transform.columns
+    } else {
+        &transform.output
+    };
+    let columns = yielded.iter().map(|column| {
         let null = if column.nullable { "" } else { "not null" };
         vec![
             column.name.clone(),

@@ -116,6 +116,9 @@ pub struct TransformPlan {
     pub checks: Vec<Check>,
     /// Types the contract gives to its output columns.
     pub columns: Vec<ColumnField>,
+    /// What its query yields, where the types of all that it reads are known; the analysis of the query writes it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output: Vec<ColumnField>,
     pub primary_key: Vec<String>,
 }
 

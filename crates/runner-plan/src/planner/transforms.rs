@@ -188,6 +188,7 @@ pub(crate) fn build(context: Context<'_>, views: &Views, routing: &Routing) -> V
                 views: transform.views.clone(),
                 checks: contract.map(checks::contract).unwrap_or_default(),
                 columns: contract.map(types::contract_fields).unwrap_or_default(),
+                output: Vec::new(),
                 primary_key: declared_key(context, routing, &transform.name),
             }
         })

@@ -22,7 +22,11 @@ pub(crate) async fn plan(
         terminal
             .print_json(&json!({ "plan": planned.plan, "diagnostics": planned.diagnostics }))?;
     } else {
-        terminal.print(&describe(&planned.plan, &Details::default()))?;
+        let details = Details {
+            casts: planned.casts,
+            ..Details::default()
+        };
+        terminal.print(&describe(&planned.plan, &details))?;
     }
     Ok(exit_code::SUCCESS)
 }
