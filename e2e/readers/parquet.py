@@ -2,7 +2,7 @@
 
 Usage: parquet.py GLOB [--sum COLUMN]... [--distinct COLUMN] [--rows N]
 
-Names below the pattern's fixed part that begin with `_` or `.` are hidden, as they are to Spark and Hive.
+Names below the pattern's fixed part that begin with `_` or `.` and are no partition are hidden, as they are to Spark.
 """
 
 import argparse
@@ -22,12 +22,12 @@ root = options.glob.split("*")[0]
 files = [
     file
     for file in sorted(glob.glob(options.glob, recursive=True))
-    if not any(part.startswith(("_", ".")) for part in file[len(root) :].split("/"))
+    if not any(part.startswith(("_", ".")) and "=" not in part for part in file[len(root) :].split("/"))
 ]
 answer = {"rows": 0, "sums": {}, "distinct": 0, "columns": {}, "files": len(files), "first_rows": []}
 if files:
-    # Partition columns stand in the files too; names from folders would only shadow them.
-    source = duckdb.read_parquet(files, union_by_name=True, hive_partitioning=False)
+    # What the names of folders say (`year=2024`) stands in no file.
+    source = duckdb.read_parquet(files, union_by_name=True, hive_partitioning=True)
     sums = "".join(f', sum("{column}")' for column in options.sum)
     distinct = f', count(DISTINCT "{options.distinct}")' if options.distinct else ", 0"
     counted = duckdb.sql(f"SELECT count(*){distinct}{sums} FROM source").fetchall()[0]

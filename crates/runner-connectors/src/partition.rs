@@ -194,6 +194,10 @@ impl Splitter {
             folder.push_str(&escape(&field.name));
             folder.push('=');
             match field.text(value)? {
+                // Readers put the underscore back, and tell it from a null.
+                Some(text) if text == NULL_FOLDER => {
+                    folder.push_str(&text.replacen('_', "%5F", 1));
+                }
                 Some(text) => folder.push_str(&escape(&text)),
                 None => folder.push_str(NULL_FOLDER),
             }

@@ -65,12 +65,10 @@ pub(super) fn join(folder: &str, name: &str) -> String {
     }
 }
 
-/// Whether readers take this file for data.
+/// Whether readers take this file for data. A column's name may begin with an underscore: `_kind=a` is a partition.
 pub(super) fn is_data(path: &str) -> bool {
-    path.ends_with(EXTENSION)
-        && path
-            .split('/')
-            .all(|name| !name.starts_with('_') && !name.starts_with('.'))
+    let is_hidden = |name: &str| name.starts_with(['_', '.']) && !name.contains('=');
+    path.ends_with(EXTENSION) && !path.split('/').any(is_hidden)
 }
 
 /// The folder of a path, empty at the top.
@@ -113,6 +111,8 @@ mod tests {
             ("_uis_staging/t/f/j/a.parquet", false),
             (".hidden/x.parquet", false),
             ("year=2024/_temporary/x.parquet", false),
+            ("_kind=a/x.parquet", true),
+            ("_kind=a/_x.parquet", false),
             ("readme.txt", false),
         ];
         for (path, expected) in cases {

@@ -274,3 +274,6 @@ fn internal(error: arrow::error::ArrowError) -> Error {
     )
     .with_source(error)
 }
+
+#[cfg(test)]
+mod tests;

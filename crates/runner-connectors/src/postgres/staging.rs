@@ -265,6 +265,22 @@ pub(super) async fn of_feed(
 mod tests {
     use super::*;
 
+    /// What is stored of a part by now: every later version has to read it.
+    #[test]
+    fn details_that_were_stored_are_read_whole() {
+        let stored = serde_json::json!({
+            "schema": "public",
+            "table": "_uis_stage_0011",
+            "numbers": [[0, 3], [5, 5]],
+            "columns": [
+                { "name": "id", "column_type": "integer", "nullable": false },
+                { "name": "tags", "column_type": { "list": { "name": "item", "column_type": "string", "nullable": true } }, "nullable": true },
+            ],
+        });
+        let details: PartDetails = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(details.to_json().unwrap(), stored);
+    }
+
     #[test]
     fn ranges_that_touch_are_one() {
         assert_eq!(

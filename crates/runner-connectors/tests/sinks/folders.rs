@@ -1,11 +1,11 @@
 //! The contract of sinks, kept by a folder of Parquet files.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use async_trait::async_trait;
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use runner_connectors::parquet::ParquetTarget;
 use runner_connectors::resolve::ResolvedSettings;
@@ -27,7 +27,7 @@ impl Folders {
         }
     }
 
-    fn folder(plan: &LoadPlan) -> PathBuf {
+    pub(crate) fn folder(plan: &LoadPlan) -> PathBuf {
         match &plan.target {
             TargetPlan::Parquet { location, .. } => PathBuf::from(location),
             other => panic!("{other:?} is no folder"),
@@ -61,9 +61,9 @@ impl SinkHarness for Folders {
                 .to_str()
                 .unwrap()
                 .to_owned();
-            let is_hidden = |name: &str| name.starts_with('_') || name.starts_with('.');
-            if !relative.split('/').any(is_hidden) {
-                rows.extend(rows_of(&file, &relative, columns));
+            if !is_hidden(&relative) {
+                let content = std::fs::read(&file).unwrap();
+                rows.extend(rows_of(content.into(), &relative, columns));
             }
         }
         rows
@@ -97,9 +97,16 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Whether readers leave a file out by its name or its folder's.
+pub(crate) fn is_hidden(relative: &str) -> bool {
+    relative
+        .split('/')
+        .any(|name| name.starts_with(['_', '.']) && !name.contains('='))
+}
+
 /// Rows of a file, with what its folders' names say put back: as Hive has it.
-fn rows_of(file: &Path, relative: &str, columns: &[ColumnField]) -> Vec<Row> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap())
+pub(crate) fn rows_of(content: Bytes, relative: &str, columns: &[ColumnField]) -> Vec<Row> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(content)
         .unwrap()
         .build()
         .unwrap();

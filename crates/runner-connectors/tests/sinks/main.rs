@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "code of tests, beside its functions")]
 
+mod bucket;
 mod database;
 mod disturbed;
 mod folders;
 mod lake;
 mod parquet_crashes;
+mod parquet_readers;
 mod postgres_faults;
 mod proxy;

@@ -11,12 +11,15 @@ use runner_connectors::parquet::ParquetTarget;
 use runner_connectors::sink::{RowOrigin, Target as _, WriterContext};
 use runner_connectors::storage::Storage;
 use runner_core::{Committer as _, ErrorKind, Part, Result, Written};
+use runner_e2e::provision::SEAWEEDFS;
+use runner_e2e::require;
 use runner_plan::model::{ColumnField, ColumnType, LoadPlan};
 use runner_spec::model::WriteMode;
 use runner_testkit::sink::values::{self, Row};
 use runner_testkit::sink::{Load, TableSpec, column, feed, plan, row};
 use serde_json::json;
 
+use crate::bucket::Bucket;
 use crate::disturbed::{Disturbance, DisturbedStore};
 
 fn columns() -> Vec<ColumnField> {
@@ -33,12 +36,23 @@ fn entry(id: i64, load: i64) -> Row {
 /// A table with one load in it; what happens to it is the test's matter.
 struct Table {
     store: Arc<dyn ObjectStore>,
+    prefix: String,
     plan: LoadPlan,
     renames: bool,
 }
 
 impl Table {
     async fn new(mode: WriteMode, renames: bool) -> Self {
+        Self::within(Arc::new(InMemory::new()), "table".to_owned(), mode, renames).await
+    }
+
+    /// In a folder of this store.
+    async fn within(
+        store: Arc<dyn ObjectStore>,
+        prefix: String,
+        mode: WriteMode,
+        renames: bool,
+    ) -> Self {
         let spec = TableSpec {
             name: "table".to_owned(),
             write_mode: mode,
@@ -51,7 +65,8 @@ impl Table {
             ..TableSpec::default()
         };
         let table = Self {
-            store: Arc::new(InMemory::new()),
+            store,
+            prefix,
             plan: plan(&spec),
             renames,
         };
@@ -68,8 +83,8 @@ impl Table {
     fn target(&self, store: &Arc<dyn ObjectStore>) -> ParquetTarget {
         let storage = Storage::with_store(
             Arc::clone(store),
-            Path::from("table"),
-            "memory://table".to_owned(),
+            Path::from(self.prefix.as_str()),
+            format!("store://{}", self.prefix),
             self.renames,
         );
         ParquetTarget::with_storage(storage, "none", &self.plan, &feed()).unwrap()
@@ -118,7 +133,12 @@ impl Table {
 
     /// Rows of the files that readers see, sorted.
     async fn visible(&self) -> Vec<(i64, i64)> {
-        let files: Vec<_> = self.store.list(None).try_collect().await.unwrap();
+        let files: Vec<_> = self
+            .store
+            .list(Some(&Path::from(self.prefix.as_str())))
+            .try_collect()
+            .await
+            .unwrap();
         let mut rows = Vec::new();
         for file in files {
             let path = file.location.to_string();
@@ -246,7 +266,7 @@ async fn a_commit_that_died_and_was_abandoned_leaves_all_or_nothing() {
                 left_nothing += 1;
                 // Its parts are there again: an abandoned load can be replayed.
                 for part in &parts {
-                    let path = Path::from(format!("table/{}", part.name));
+                    let path = Path::from(format!("{}/{}", table.prefix, part.name));
                     assert!(table.store.head(&path).await.is_ok(), "{place}");
                 }
             } else {
@@ -308,5 +328,33 @@ async fn a_process_that_wakes_up_late_does_no_harm() {
             }
         }
         assert!(conflicts > 0, "{mode:?} never conflicted");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_to_s3_that_died_anywhere_is_completed_by_the_next_process() {
+    let Some(component) = require(&SEAWEEDFS) else {
+        return;
+    };
+    let bucket = Bucket::start(&component);
+    for mode in MODES {
+        for death in DEATHS {
+            for operation in 0..MANY {
+                let prefix = format!("{mode:?}-{death:?}-{operation}");
+                let table = Table::within(bucket.store(), prefix.clone(), mode, false).await;
+                let load = table.load(2);
+                let parts = table.sealed(&load).await;
+                let disturbed = DisturbedStore::new(Arc::clone(&table.store), operation, death);
+                let store: Arc<dyn ObjectStore> = disturbed.clone();
+                let first = table.commit(&store, &load, &parts).await;
+                if !disturbed.was_reached() {
+                    first.unwrap();
+                    break;
+                }
+                let written = table.commit(&table.store, &load, &parts).await.unwrap();
+                assert_eq!(written.rows, 6, "{prefix}");
+                assert_eq!(table.visible().await, table.expected(&[1, 2]), "{prefix}");
+            }
+        }
     }
 }
