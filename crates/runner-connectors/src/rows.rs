@@ -44,7 +44,6 @@ pub(crate) enum RawForm {
     /// Each is a line of CSV with these columns.
     Csv(Arc<CsvForm>),
     /// They have no bytes: they are the rows of this batch, in which nulls are allowed everywhere.
-    #[expect(dead_code, reason = "made by columnar formats, which are decoded next")]
     Batch(RecordBatch),
 }
 
@@ -107,6 +106,11 @@ impl RawRows {
             buffer,
             ranges,
         }
+    }
+
+    /// The rows of a batch in which nulls are allowed everywhere.
+    pub(crate) fn of_batch(batch: RecordBatch) -> Self {
+        Self::in_form(Bytes::new(), Vec::new(), RawForm::Batch(batch))
     }
 
     pub fn len(&self) -> usize {

@@ -8,7 +8,7 @@ pub use runner_plan::arrow::{LOGICAL_TYPE, arrow_schema, arrow_type};
 use runner_plan::model::{Column, ColumnField, ColumnSource, ColumnType, Columns, TypeOrigin};
 
 pub use crate::decode::Trace;
-use crate::decode::evolution::{self, Sighting};
+use crate::decode::evolution::{self, Change, Sighting};
 
 /// One column that a decoder fills.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,6 +145,18 @@ impl StreamSchema {
         let mut state = self.state();
         let columns = change(&state.current());
         state.replace(columns)
+    }
+
+    pub(crate) fn evolve_or_start_over(
+        &self,
+        change: impl FnOnce(&SchemaVersion) -> Change,
+    ) -> Arc<SchemaVersion> {
+        let mut state = self.state();
+        let change = change(&state.current());
+        if state.start_over.is_none() {
+            state.start_over = change.start_over;
+        }
+        state.replace(change.columns)
     }
 
     /// Makes the columns as wide as what was sighted needs.

@@ -72,14 +72,18 @@ pub(crate) struct Batch<R> {
     taken: Vec<usize>,
     /// Those that didn't fit.
     misfits: Vec<usize>,
+    /// Those that no columns can take: they are no text.
+    unreadable: Vec<usize>,
     /// Misfits whose values the shared schema has seen.
     sighted: usize,
     sighting: Sighting,
     has_settled_early: bool,
+    /// Number of the batch's first row.
+    first: u64,
     page: PageState,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct PageState {
     rows: u64,
     hash: RowHash,
@@ -89,6 +93,7 @@ struct PageState {
 }
 
 /// Of every row of the page.
+#[derive(Default)]
 struct RowHash(Box<Xxh3>);
 
 impl Debug for RowHash {
@@ -101,6 +106,7 @@ impl<R: RowReader> Batch<R> {
     pub(crate) fn new(mut reader: R, schema: StreamSchema, options: DecodeOptions) -> Result<Self> {
         let version = schema.current();
         reader.bind(&version)?;
+        let first = options.first_row;
         let mut batch = Self {
             reader,
             buffer: Vec::new(),
@@ -112,16 +118,12 @@ impl<R: RowReader> Batch<R> {
             rows: Vec::new(),
             taken: Vec::new(),
             misfits: Vec::new(),
+            unreadable: Vec::new(),
             sighted: 0,
             sighting: Sighting::default(),
             has_settled_early: false,
-            page: PageState {
-                rows: 0,
-                hash: RowHash(Box::new(Xxh3::new())),
-                observed: Observed::default(),
-                fields_dropped: 0,
-                has_overflow: false,
-            },
+            first,
+            page: PageState::default(),
         };
         batch.make_columns(0);
         Ok(batch)
@@ -162,7 +164,7 @@ impl<R: RowReader> Batch<R> {
             Err(Stop::Misfit) => {
                 truncate(&mut self.columns, len);
                 let end = end(&self.buffer)?;
-                self.misfit(at..end);
+                self.set_aside(at..end);
                 Ok(end)
             }
             Err(stop) => {
@@ -185,12 +187,17 @@ impl<R: RowReader> Batch<R> {
             self.rows.push(row);
         } else {
             truncate(&mut self.columns, len);
-            self.misfit(row);
+            self.set_aside(row);
         }
     }
 
-    /// Sets a row aside without having tried it.
-    pub(crate) fn misfit(&mut self, row: Range<usize>) {
+    /// Takes a row that is not UTF-8, whose pieces must not get into columns of texts.
+    pub(crate) fn take_unreadable(&mut self, row: Range<usize>) {
+        self.unreadable.push(self.rows.len());
+        self.set_aside(row);
+    }
+
+    fn set_aside(&mut self, row: Range<usize>) {
         self.misfits.push(self.rows.len());
         self.rows.push(row);
     }
@@ -219,13 +226,15 @@ impl<R: RowReader> Batch<R> {
         let batch = self.finish_columns()?;
         let tail = self.buffer.split_off(rest);
         let buffer = Bytes::from(std::mem::replace(&mut self.buffer, tail));
-        let first = self.page.rows;
+        let first = self.first;
         let rows = std::mem::take(&mut self.rows);
         let taken = std::mem::take(&mut self.taken);
+        self.first += rows.len() as u64;
         self.page.rows += rows.len() as u64;
         let ranges = taken.iter().map(|row| rows[*row].clone()).collect();
         let numbers = taken.iter().map(|row| first + *row as u64).collect();
         self.misfits.clear();
+        self.unreadable.clear();
         self.sighted = 0;
         self.sighting = Sighting::default();
         self.make_columns(rows.len());
@@ -239,10 +248,11 @@ impl<R: RowReader> Batch<R> {
         }))
     }
 
-    /// What is known of the page; its rows have been delivered.
-    pub(crate) fn summary(self) -> PageSummary {
+    /// What is known of the page; its rows have been delivered. What follows is another page's.
+    pub(crate) fn summary(&mut self) -> PageSummary {
+        let page = std::mem::take(&mut self.page);
         let mut warnings = Vec::new();
-        if self.page.has_overflow {
+        if page.has_overflow {
             warnings.push(Warning {
                 code: "too_many_columns".to_owned(),
                 stream: None,
@@ -251,13 +261,13 @@ impl<R: RowReader> Batch<R> {
                 ),
             });
         }
-        let mut observed = self.page.observed;
-        observed.rows = self.page.rows;
+        let mut observed = page.observed;
+        observed.rows = page.rows;
         PageSummary {
-            rows: self.page.rows,
-            hash: format!("{:032x}", self.page.hash.0.digest128()),
+            rows: page.rows,
+            hash: format!("{:032x}", page.hash.0.digest128()),
             observed,
-            fields_dropped: self.page.fields_dropped,
+            fields_dropped: page.fields_dropped,
             warnings,
             ..PageSummary::default()
         }
@@ -297,7 +307,12 @@ impl<R: RowReader> Batch<R> {
         self.taken.clear();
         self.misfits.clear();
         self.sighted = 0;
+        let mut unreadable = self.unreadable.iter().copied().peekable();
         for (index, row) in self.rows.iter().enumerate() {
+            if unreadable.next_if_eq(&index).is_some() {
+                self.misfits.push(index);
+                continue;
+            }
             let len = self.taken.len();
             let bytes = &self.buffer[..self.buffer.len().min(row.end + 1)];
             match self.reader.take(bytes, row.start, &mut self.columns, len) {
@@ -331,7 +346,7 @@ impl<R: RowReader> Batch<R> {
                 InvalidRow {
                     raw: form.text(row),
                     reasons: self.reader.explain(row, &self.version),
-                    number: self.page.rows + *index as u64,
+                    number: self.first + *index as u64,
                 }
             })
             .collect()
@@ -366,7 +381,7 @@ impl<R: RowReader> Batch<R> {
             .zip(&self.version.columns)
             .map(|(buffer, column)| match &column.source {
                 ColumnSource::Template(_) | ColumnSource::Variable(_) => {
-                    self.constant(buffer, &column.name, len)
+                    constant_array(&self.options, buffer, &column.name, len)
                 }
                 ColumnSource::Field(_) | ColumnSource::Row => buffer
                     .finish()
@@ -375,23 +390,6 @@ impl<R: RowReader> Batch<R> {
             .collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(len));
         RecordBatch::try_new_with_options(self.version.decoded(), arrays, &options)
-            .map_err(|cause| error::not_a_batch(&self.options.origin, cause))
-    }
-
-    fn constant(&self, mut buffer: ColumnBuffer, name: &str, len: usize) -> Result<ArrayRef> {
-        let Some(text) = self.options.constants.get(name) else {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                format!("column `{name}` is bound to a variable that has no value"),
-            ));
-        };
-        buffer
-            .convert_text(text.as_bytes())
-            .map_err(|_| error::constant(name, text, buffer.column_type()))?;
-        let one = buffer
-            .finish()
-            .map_err(|cause| error::not_a_batch(&self.options.origin, cause))?;
-        take(&one, &UInt32Array::from(vec![0; len]), None)
             .map_err(|cause| error::not_a_batch(&self.options.origin, cause))
     }
 
@@ -418,6 +416,29 @@ impl<R: RowReader> Batch<R> {
             .map(|(index, _)| index)
             .collect();
     }
+}
+
+/// The value of a column that is bound to a variable, as often as there are rows.
+pub(crate) fn constant_array(
+    options: &DecodeOptions,
+    mut buffer: ColumnBuffer,
+    name: &str,
+    rows: usize,
+) -> Result<ArrayRef> {
+    let Some(text) = options.constants.get(name) else {
+        return Err(Error::new(
+            ErrorKind::Internal,
+            format!("column `{name}` is bound to a variable that has no value"),
+        ));
+    };
+    buffer
+        .convert_text(text.as_bytes())
+        .map_err(|_| error::constant(name, text, buffer.column_type()))?;
+    let one = buffer
+        .finish()
+        .map_err(|cause| error::not_a_batch(&options.origin, cause))?;
+    take(&one, &UInt32Array::from(vec![0; rows]), None)
+        .map_err(|cause| error::not_a_batch(&options.origin, cause))
 }
 
 impl Batch<CsvRows> {

@@ -26,10 +26,10 @@ pub(crate) fn truncated(origin: &str, format: &str, offset: u64) -> Error {
     .with_blame(runner_core::Blame::External)
 }
 
-pub(crate) fn empty(origin: &str) -> Error {
+pub(crate) fn empty(origin: &str, format: &str) -> Error {
     Error::new(
         ErrorKind::SourceData,
-        "the response is empty where JSON was expected",
+        format!("the response is empty where {format} was expected"),
     )
     .with_context("origin", origin)
     .with_help(

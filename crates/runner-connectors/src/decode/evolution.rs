@@ -134,15 +134,18 @@ fn widen(
     }
     let can_follow =
         delivered.is_none_or(|delivered| delivered.can_become(&column.column_type, &column_type));
-    let reason = (!can_follow).then(|| {
-        format!(
-            "column `{}` was read as {} before rows came that need {column_type}, and what was read can't be written that way exactly",
-            column.name, column.column_type
-        )
-    });
+    let reason = (!can_follow).then(|| cannot_follow(column, &column_type));
     column.column_type = column_type;
     column.trace = trace;
     reason
+}
+
+/// Why a stream starts over.
+pub(crate) fn cannot_follow(column: &DecodedColumn, needed: &ColumnType) -> String {
+    format!(
+        "column `{}` was read as {} before rows came that need {needed}, and what was read can't be written that way exactly",
+        column.name, column.column_type
+    )
 }
 
 fn needed(column: &DecodedColumn, trace: &Trace) -> ColumnType {

@@ -31,6 +31,15 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    /// Bytes that stand at this offset of their file.
+    pub(crate) fn at(offset: u64) -> Self {
+        Self {
+            before: offset,
+            has_begun: offset > 0,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn push(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.pieces.push_back(bytes);

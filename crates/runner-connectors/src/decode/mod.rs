@@ -30,6 +30,7 @@
 mod batch;
 mod captures;
 mod column;
+mod columnar;
 mod convert;
 mod csv;
 mod error;
@@ -40,13 +41,15 @@ mod keys;
 mod names;
 mod number;
 mod options;
+mod parquet;
 mod summary;
 mod text;
 mod time;
 mod trace;
+mod xml;
 
 #[cfg(test)]
-mod harness;
+pub(crate) mod harness;
 #[cfg(test)]
 mod tests;
 
@@ -54,7 +57,9 @@ use bytes::Bytes;
 use runner_core::{Error, ErrorKind, Result};
 use runner_plan::model::{DataFormat, RowPath};
 
-pub(crate) use csv::CsvForm;
+pub(crate) use columnar::Columnar;
+pub(crate) use csv::{CsvForm, csv_header};
+pub(crate) use names::snake_case;
 pub use options::DecodeOptions;
 pub use summary::PageSummary;
 pub use trace::Trace;
@@ -73,6 +78,13 @@ trait FormatDecoder: Send + std::fmt::Debug {
     fn push(&mut self, bytes: Bytes) -> Result<()>;
     fn end(&mut self) -> Result<()>;
     fn next_rows(&mut self) -> Result<Option<Rows>>;
+    /// See [`PageDecoder::offset`] and [`PageDecoder::cut`]; a document can't be cut.
+    fn offset(&self) -> Option<u64> {
+        None
+    }
+    fn cut(&mut self) -> Option<PageSummary> {
+        None
+    }
     fn finish(self: Box<Self>) -> Result<PageSummary>;
 }
 
@@ -94,19 +106,8 @@ impl PageDecoder {
             },
             DataFormat::JsonLines => Box::new(json::JsonLines::new(schema, options)?),
             DataFormat::Csv => Box::new(csv::CsvPage::new(schema, options)?),
-            DataFormat::Xml | DataFormat::Parquet => {
-                let name = if format == DataFormat::Xml {
-                    "XML"
-                } else {
-                    "Parquet"
-                };
-                return Err(Error::new(
-                    ErrorKind::SourceData,
-                    format!("the response is {name}, which this version doesn't decode"),
-                )
-                .with_context("origin", &options.origin)
-                .with_help("ask the source for JSON, JSON lines or CSV"));
-            }
+            DataFormat::Xml => Box::new(xml::XmlPage::new(rows, schema, options)?),
+            DataFormat::Parquet => Box::new(parquet::ParquetPage::new(schema, options)),
         };
         Ok(Self { format })
     }
@@ -124,6 +125,17 @@ impl PageDecoder {
     /// The next batch, or `None` when more bytes (or the end) are needed.
     pub fn next_rows(&mut self) -> Result<Option<Rows>> {
         self.format.next_rows()
+    }
+
+    /// Where in the file the first row stands that has not been delivered. None where rows can't be parted (they are in a document), or
+    /// where some are still on their way.
+    pub fn offset(&self) -> Option<u64> {
+        self.format.offset()
+    }
+
+    /// Ends the page at [`PageDecoder::offset`]: what is known of it. The rows that follow are of the next one.
+    pub fn cut(&mut self) -> Option<PageSummary> {
+        self.format.cut()
     }
 
     /// What is known of the page when all its rows have been taken, after [`PageDecoder::end`].

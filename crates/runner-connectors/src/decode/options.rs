@@ -18,6 +18,10 @@ pub struct DecodeOptions {
     pub text: TextFormat,
     /// Names of the fields of CSV, where the page doesn't begin with them.
     pub header: Option<Arc<[String]>>,
+    /// Where in its file the first byte stands: offsets count from the file's beginning, where alone a byte order mark can be.
+    pub offset: u64,
+    /// Number of the first row.
+    pub first_row: u64,
     /// A batch ends at this many rows or bytes of rows, whichever comes first.
     pub batch_rows: usize,
     pub batch_bytes: usize,
@@ -37,6 +41,8 @@ impl Default for DecodeOptions {
             constants: BTreeMap::new(),
             text: TextFormat::default(),
             header: None,
+            offset: 0,
+            first_row: 0,
             batch_rows: 8192,
             batch_bytes: 8 << 20,
             sample_size: 100,

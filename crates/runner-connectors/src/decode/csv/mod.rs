@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 pub(crate) use page::CsvPage;
 pub(crate) use rows::CsvRows;
 
-use record::Dialect;
+use record::{Dialect, RecordScanner};
 
 use super::names;
 
@@ -25,6 +25,34 @@ pub(crate) struct CsvForm {
     names: Vec<String>,
     dialect: Dialect,
     nulls: Vec<Vec<u8>>,
+}
+
+/// Names of the fields by a file's first bytes, if they hold the first record; without a header, as many empty names as it has fields.
+pub(crate) fn csv_header(
+    start: &[u8],
+    is_whole: bool,
+    text: &TextFormat,
+) -> Result<Option<Vec<String>>> {
+    let dialect = CsvForm::new(text)?.dialect;
+    let start = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start);
+    let Some(at) = start.iter().position(|byte| !matches!(byte, b'\n' | b'\r')) else {
+        return Ok(is_whole.then(Vec::new));
+    };
+    let found = RecordScanner::new(dialect, at).scan(start);
+    let Some(end) = found.or_else(|| is_whole.then_some(start.len())) else {
+        return Ok(None);
+    };
+    let names = dialect
+        .fields(&start[at..end])
+        .into_iter()
+        .map(|(name, _)| {
+            if text.has_header {
+                String::from_utf8_lossy(&name).into_owned()
+            } else {
+                String::new()
+            }
+        });
+    Ok(Some(names.collect()))
 }
 
 impl CsvForm {

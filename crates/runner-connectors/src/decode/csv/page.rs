@@ -41,8 +41,8 @@ impl CsvPage {
             batch.name(header.iter().cloned())?;
         }
         Ok(Self {
+            input: Input::at(batch.options.offset),
             batch,
-            input: Input::default(),
             at: 0,
             scanner: None,
             is_named: header.is_some(),
@@ -122,9 +122,17 @@ impl CsvPage {
         if is_text {
             self.batch.take_row(start..end);
         } else {
-            self.batch.misfit(start..end);
+            self.batch.take_unreadable(start..end);
         }
         Ok(())
+    }
+
+    fn summary(&mut self) -> PageSummary {
+        PageSummary {
+            rows_found: true,
+            captured: vec![None; self.batch.options.captures.len()],
+            ..self.batch.summary()
+        }
     }
 
     fn emit(&mut self) -> Result<Option<Rows>> {
@@ -184,11 +192,16 @@ impl FormatDecoder for CsvPage {
         }
     }
 
-    fn finish(self: Box<Self>) -> Result<PageSummary> {
-        Ok(PageSummary {
-            rows_found: true,
-            captured: vec![None; self.batch.options.captures.len()],
-            ..self.batch.summary()
-        })
+    fn offset(&self) -> Option<u64> {
+        let offset = self.input.before + self.at as u64;
+        self.batch.is_empty().then_some(offset)
+    }
+
+    fn cut(&mut self) -> Option<PageSummary> {
+        self.batch.is_empty().then(|| self.summary())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<PageSummary> {
+        Ok(self.summary())
     }
 }

@@ -71,7 +71,7 @@ impl JsonDocument {
     fn read(&mut self) -> Result<Vec<Range<usize>>> {
         let origin = std::sync::Arc::clone(&self.batch.options.origin);
         if self.text.trim_ascii().is_empty() {
-            return Err(error::empty(&origin));
+            return Err(error::empty(&origin, "JSON"));
         }
         if self.text.trim_ascii().first() == Some(&b'<') {
             return Err(error::markup(&origin, self.text.trim_ascii()));
@@ -214,7 +214,7 @@ impl FormatDecoder for JsonDocument {
         self.batch.emit(end)
     }
 
-    fn finish(self: Box<Self>) -> Result<PageSummary> {
+    fn finish(mut self: Box<Self>) -> Result<PageSummary> {
         let (_, envelope) = self.envelope.finish();
         Ok(PageSummary {
             rows_found: self.instead.is_none(),

@@ -348,7 +348,7 @@ impl JsonPage {
     /// Takes a row all of whose bytes are here.
     fn whole_row(&mut self, start: usize, end: usize) -> Result<(), Stop> {
         if self.input.is_suspect && std::str::from_utf8(&self.batch.buffer[start..end]).is_err() {
-            self.batch.misfit(start..end);
+            self.batch.take_unreadable(start..end);
             return Ok(());
         }
         let max_depth = self.batch.options.max_depth;
@@ -576,14 +576,14 @@ impl FormatDecoder for JsonPage {
             let end = self.input.before + self.batch.buffer.len().saturating_sub(1) as u64;
             let is_empty = self.frames.is_empty() && self.passing.is_none();
             return Err(if is_empty && self.expects == Expects::Value {
-                error::empty(&origin)
+                error::empty(&origin, "JSON")
             } else {
                 error::truncated(&origin, FORMAT, end)
             });
         }
     }
 
-    fn finish(self: Box<Self>) -> Result<PageSummary> {
+    fn finish(mut self: Box<Self>) -> Result<PageSummary> {
         let (captured, envelope) = self.captures.finish();
         Ok(PageSummary {
             rows_found: self.has_found,

@@ -28,8 +28,8 @@ impl JsonLines {
     pub(crate) fn new(schema: StreamSchema, options: DecodeOptions) -> Result<Self> {
         let reader = JsonRows::new(options.max_depth);
         Ok(Self {
+            input: Input::at(options.offset),
             batch: Batch::new(reader, schema, options)?,
-            input: Input::default(),
             at: 0,
             searched: 0,
         })
@@ -56,11 +56,19 @@ impl JsonLines {
             if is_text {
                 self.batch.take_row(start..end);
             } else {
-                self.batch.misfit(start..end);
+                self.batch.take_unreadable(start..end);
             }
             self.batch.settle_early()?;
         }
         Ok(())
+    }
+
+    fn summary(&mut self) -> PageSummary {
+        PageSummary {
+            rows_found: true,
+            captured: vec![None; self.batch.options.captures.len()],
+            ..self.batch.summary()
+        }
     }
 
     fn emit(&mut self) -> Result<Option<Rows>> {
@@ -115,11 +123,16 @@ impl FormatDecoder for JsonLines {
         }
     }
 
-    fn finish(self: Box<Self>) -> Result<PageSummary> {
-        Ok(PageSummary {
-            rows_found: true,
-            captured: vec![None; self.batch.options.captures.len()],
-            ..self.batch.summary()
-        })
+    fn offset(&self) -> Option<u64> {
+        let offset = self.input.before + self.at as u64;
+        self.batch.is_empty().then_some(offset)
+    }
+
+    fn cut(&mut self) -> Option<PageSummary> {
+        self.batch.is_empty().then(|| self.summary())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<PageSummary> {
+        Ok(self.summary())
     }
 }

@@ -14,5 +14,5 @@ pub(crate) use document::JsonDocument;
 pub(crate) use envelope::JsonPage;
 pub(crate) use lines::JsonLines;
 pub(crate) use paths::{Path, needs_whole};
-pub(crate) use rows::{names, not_taken, path_of, reason};
+pub(crate) use rows::{JsonRows, names, not_taken, path_of, reason};
 pub(crate) use value::take_cell_json;
