@@ -6,8 +6,10 @@
 //! texts) and [`meter`] (progress of a stream); for sinks [`storage`] (folders, local or in an object store), [`partition`],
 //! [`table`] (rows in the columns of their table) and [`resolve`] (settings with their secrets put in).
 
+mod compression;
 pub mod context;
 pub mod decode;
+pub mod files;
 pub mod http;
 pub mod iceberg;
 pub mod keys;

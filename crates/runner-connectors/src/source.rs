@@ -69,8 +69,15 @@ pub trait Chain: Send {
 /// A stream that can be read.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Chains that the source itself knows of (files of a folder); none where the plan says how many there are.
-    async fn list(&self) -> Result<Vec<ChainKey>>;
+    /// Chains that the source itself knows of (files of a folder), each as a text of its own; none where the plan says how many there
+    /// are. It is asked once a run: the list is sealed before the first chain is read, and every attempt goes by it.
+    async fn list(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+    /// The chains of a sealed list, in its order.
+    async fn take_up(&self, _listed: &[String]) -> Result<Vec<ChainKey>> {
+        Ok(Vec::new())
+    }
     /// Starts a chain, or goes on after the page that `from` names.
     async fn open(&self, chain: ChainRequest, from: Option<Position>) -> Result<Box<dyn Chain>>;
 }

@@ -16,6 +16,9 @@ use crate::stream::StreamRun;
 /// Values taken from the store at once.
 const VALUES_PER_PAGE: u32 = 1_000;
 
+/// Under which a source's own list of chains is sealed; no column has this name.
+const LISTED: &str = "$listed";
+
 /// Values have cursors of their own and so different numbers of windows; each value's chains lie in a range of this size.
 const MAXIMUM_WINDOWS: u64 = 1 << 20;
 
@@ -239,9 +242,7 @@ fn single(value: &str, index: u64) -> (u64, ChainKey) {
 
 async fn values(run: &StreamRun) -> Result<Values> {
     let known = match &run.plan.source {
-        SourcePlan::Files(_) => run
-            .source
-            .list()
+        SourcePlan::Files(_) => listed(run)
             .await?
             .into_iter()
             .map(|key| (key.index, key))
@@ -272,6 +273,30 @@ async fn values(run: &StreamRun) -> Result<Values> {
         },
     };
     Ok(Values::Known(known))
+}
+
+/// The chains that the source listed when the run first looked: sealed before any of them is read, so that every attempt reads the same.
+async fn listed(run: &StreamRun) -> Result<Vec<ChainKey>> {
+    let context = &run.context;
+    let (checkpoints, claim, stream) = (&context.checkpoints, &context.claim, &run.plan.name);
+    let mut listed = Vec::new();
+    loop {
+        let from = listed.len() as u64;
+        let (values, is_complete) = checkpoints
+            .values(claim, stream, LISTED, from, VALUES_PER_PAGE)
+            .await?;
+        if !values.is_empty() {
+            listed.extend(values);
+            continue;
+        }
+        if !is_complete {
+            listed = run.source.list().await?;
+            checkpoints
+                .seal_values(claim, stream, LISTED, &listed, true)
+                .await?;
+        }
+        return run.source.take_up(&listed).await;
+    }
 }
 
 /// Both ends belong to the range.

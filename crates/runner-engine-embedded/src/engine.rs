@@ -14,7 +14,7 @@ use runner_connectors::source::Source;
 use runner_core::engine::{Artifact, Engine, EngineInfo, RunContext, RunHandle, RunStatus};
 use runner_core::progress::ProgressEvent;
 use runner_core::{Cancel, Error, ErrorKind, LoadContext, LoadId, Result, SubmissionId};
-use runner_plan::model::{Chains, DataFormat, SourcePlan, join_values};
+use runner_plan::model::{Chains, SourcePlan, join_values};
 use runner_plan::{LoadPlan, Plan, StreamPlan};
 use runner_spec::model::EngineName;
 use runner_spec::{Code, Diagnostic, FieldPath};
@@ -114,31 +114,7 @@ impl Engine for EmbeddedEngine {
             );
             unsupported(Code::UnsupportedTransform, &transform.path, message)
         });
-        let files = plan
-            .streams
-            .iter()
-            .filter(|stream| matches!(stream.source, SourcePlan::Files(_)));
-        let files = files.map(|stream| {
-            let message = format!("this version doesn't read the files of `{}`", stream.name);
-            unsupported(Code::UnsupportedProvider, &stream.path, message)
-        });
-        let formats = plan
-            .streams
-            .iter()
-            .filter_map(|stream| match &stream.source {
-                SourcePlan::Http(http) => match http.format {
-                    Some(DataFormat::Xml | DataFormat::Parquet) => {
-                        let message = format!(
-                            "this version doesn't decode the format of `{}`",
-                            stream.name
-                        );
-                        Some(unsupported(Code::UnsupportedFormat, &stream.path, message))
-                    }
-                    _ => None,
-                },
-                SourcePlan::Files(_) => None,
-            });
-        transforms.chain(files).chain(formats).collect()
+        transforms.collect()
     }
 
     fn compile(&self, plan: &Plan) -> Result<Artifact> {

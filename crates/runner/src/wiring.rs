@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use runner_connectors::context::SourceContext;
+use runner_connectors::files::FileSource;
 use runner_connectors::http::{HttpRegistry, HttpSource};
 use runner_connectors::registry::{self, TargetContext};
 use runner_connectors::secrets::RunSecrets;
@@ -180,10 +181,7 @@ impl Connectors for Registry {
     async fn source(&self, stream: &StreamPlan, context: SourceContext) -> Result<Arc<dyn Source>> {
         Ok(match &stream.source {
             SourcePlan::Http(http) => Arc::new(HttpSource::build(stream, http, context)?),
-            SourcePlan::Files(_) => {
-                let message = format!("this version doesn't read the files of `{}`", stream.name);
-                return Err(Error::new(ErrorKind::Engine, message));
-            }
+            SourcePlan::Files(files) => Arc::new(FileSource::build(stream, files, context)?),
         })
     }
 

@@ -1,14 +1,14 @@
 //! A body as the decoding thread reads it: chunks from the network, decompressed, within bounds.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes};
-use flate2::bufread::MultiGzDecoder;
-use flate2::{Decompress, FlushDecompress, Status};
 use runner_core::{Error, ErrorKind, Retry};
 use tokio::sync::mpsc;
+
+use crate::compression::Compression;
 
 /// Decompressed bytes that are handed on at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -52,14 +52,6 @@ struct Chunks {
     current: Bytes,
     is_complete: bool,
     received: Arc<AtomicU64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
-    Gzip,
-    Deflate,
-    Brotli,
-    Zstd,
 }
 
 /// The network has gone away; carried through the decompressors as an I/O error.
@@ -158,15 +150,9 @@ impl Chunks {
     }
 
     /// The encoding that the first bytes give away.
-    fn magic(&mut self) -> io::Result<Option<Encoding>> {
+    fn magic(&mut self) -> io::Result<Option<Compression>> {
         let start = self.fill_buf()?;
-        Ok(if start.starts_with(&[0x1f, 0x8b]) {
-            Some(Encoding::Gzip)
-        } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            Some(Encoding::Zstd)
-        } else {
-            None
-        })
+        Ok(Compression::of_magic(start))
     }
 }
 
@@ -201,90 +187,15 @@ impl Read for Chunks {
     }
 }
 
-impl Encoding {
-    fn undo(self, mut reader: Box<dyn BufRead + Send>) -> io::Result<Box<dyn BufRead + Send>> {
-        if reader.fill_buf()?.is_empty() {
-            // A response without a body is none however it says it is encoded.
-            return Ok(reader);
-        }
-        Ok(match self {
-            Self::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(reader))),
-            Self::Deflate => Box::new(BufReader::new(Inflated::new(reader)?)),
-            Self::Brotli => Box::new(BufReader::new(brotli::Decompressor::new(
-                reader,
-                PIECE_BYTES,
-            ))),
-            Self::Zstd => Box::new(BufReader::new(zstd::stream::read::Decoder::with_buffer(
-                reader,
-            )?)),
-        })
-    }
-}
-
-/// `deflate`: with the zlib wrapper, as the standard says, or without, as some servers send it. Unlike `flate2`'s own readers it takes
-/// an end before the stream's own end for what it is.
-struct Inflated<R> {
-    reader: R,
-    state: Decompress,
-    is_ended: bool,
-}
-
-impl<R: BufRead> Inflated<R> {
-    fn new(mut reader: R) -> io::Result<Self> {
-        let has_wrapper = match reader.fill_buf()? {
-            [first, second, ..] => {
-                first & 0x0f == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0
-            }
-            _ => true,
-        };
-        Ok(Self {
-            reader,
-            state: Decompress::new(has_wrapper),
-            is_ended: false,
-        })
-    }
-}
-
-impl<R: BufRead> Read for Inflated<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while !self.is_ended && !buffer.is_empty() {
-            let input = self.reader.fill_buf()?;
-            let is_last = input.is_empty();
-            let (before_in, before_out) = (self.state.total_in(), self.state.total_out());
-            let flush = if is_last {
-                FlushDecompress::Finish
-            } else {
-                FlushDecompress::None
-            };
-            let status = self
-                .state
-                .decompress(input, buffer, flush)
-                .map_err(io::Error::other)?;
-            let consumed = self.state.total_in() - before_in;
-            let produced = self.state.total_out() - before_out;
-            self.reader
-                .consume(usize::try_from(consumed).unwrap_or(usize::MAX));
-            self.is_ended = status == Status::StreamEnd;
-            if produced > 0 {
-                return usize::try_from(produced).map_err(io::Error::other);
-            }
-            if is_last && !self.is_ended {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        Ok(0)
-    }
-}
-
-fn encodings(header: Option<&str>) -> Result<Vec<Encoding>, Error> {
+fn encodings(header: Option<&str>) -> Result<Vec<Compression>, Error> {
     let mut encodings = Vec::new();
     for name in header.unwrap_or_default().split(',') {
         encodings.push(match name.trim().to_ascii_lowercase().as_str() {
             "" | "identity" | "none" | "utf-8" => continue,
-            "gzip" | "x-gzip" => Encoding::Gzip,
-            "deflate" => Encoding::Deflate,
-            "br" => Encoding::Brotli,
-            "zstd" => Encoding::Zstd,
+            "gzip" | "x-gzip" => Compression::Gzip,
+            "deflate" => Compression::Deflate,
+            "br" => Compression::Brotli,
+            "zstd" => Compression::Zstd,
             other => {
                 return Err(Error::new(
                     ErrorKind::SourceData,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use runner_core::{ChainKey, Error, ErrorKind, Position, Result};
+use runner_core::{Error, ErrorKind, Position, Result};
 use runner_plan::StreamPlan;
 use runner_plan::model::{self, Body, VariableSource};
 use runner_plan::template::CompiledTemplate;
@@ -157,11 +157,6 @@ impl HttpSource {
 
 #[async_trait]
 impl Source for HttpSource {
-    /// The plan says which chains there are.
-    async fn list(&self) -> Result<Vec<ChainKey>> {
-        Ok(Vec::new())
-    }
-
     async fn open(&self, chain: ChainRequest, from: Option<Position>) -> Result<Box<dyn Chain>> {
         if from.as_ref().is_some_and(|position| position.end.is_some()) {
             return Ok(Box::new(HttpChain::ended()));

@@ -1,0 +1,100 @@
+//! Where the templates of a file stream find their names: parameters, the window, config, the run.
+
+use std::collections::BTreeMap;
+
+use chrono::SecondsFormat;
+use runner_core::{Error, ErrorKind, Result};
+use runner_plan::model::{ColumnSource, IncrementalPlan, TimeFormat};
+use runner_plan::template::{
+    ConfigScope, Layers, NamedTexts, RunScope, Scope, ScopeValue, Template, TemplateError,
+};
+use runner_plan::windows::{Bounds, window_variables};
+use serde_json::Value;
+
+use crate::context::SourceContext;
+use crate::source::WindowBounds;
+
+/// Renders templates of a stream, or of one of its chains.
+pub(super) struct FileScope<'a> {
+    context: &'a SourceContext,
+    window: BTreeMap<String, String>,
+}
+
+impl<'a> FileScope<'a> {
+    pub(super) fn new(
+        context: &'a SourceContext,
+        window: Option<&WindowBounds>,
+        incremental: Option<&IncrementalPlan>,
+    ) -> Self {
+        let format = incremental.map_or(&TimeFormat::Natural, |incremental| &incremental.format);
+        let window = window
+            .map(|window| {
+                let bounds = Bounds {
+                    from: window.from.clone(),
+                    to: window.to.clone(),
+                    last_cursor: window.last_cursor.clone(),
+                };
+                window_variables(&bounds, format)
+            })
+            .unwrap_or_default();
+        Self { context, window }
+    }
+
+    pub(super) fn render(&self, what: &str, template: &Template) -> Result<String> {
+        let failed = |cause: TemplateError| {
+            Error::new(ErrorKind::Spec, format!("failed to render {what}")).with_source(cause)
+        };
+        let compiled = template.compile().map_err(failed)?;
+        self.layers(|layers| compiled.render(&layers))
+            .map(|rendered| rendered.text)
+            .map_err(failed)
+    }
+
+    /// Values of the columns that every row of a chain has alike, by column.
+    pub(super) fn constants(&self) -> Result<BTreeMap<String, String>> {
+        let mut constants = BTreeMap::new();
+        for column in &self.context.schema.current().columns {
+            let value = match &column.source {
+                ColumnSource::Template(template) => Some(self.render("a mapped column", template)?),
+                ColumnSource::Variable(name) => {
+                    self.layers(|layers| layers.lookup(name)).map(plain_text)
+                }
+                ColumnSource::Field(_) | ColumnSource::Row => None,
+            };
+            constants.extend(value.map(|value| (column.name.clone(), value)));
+        }
+        Ok(constants)
+    }
+
+    fn layers<T>(&self, ask: impl FnOnce(Layers<'_>) -> T) -> T {
+        let plan = &self.context.plan;
+        let parameters = NamedTexts {
+            place: "the run's parameters",
+            values: &plan.parameters,
+        };
+        let window = NamedTexts {
+            place: "the window",
+            values: &self.window,
+        };
+        let config = ConfigScope(&plan.config);
+        let run = RunScope {
+            job_id: self.context.job.to_string(),
+            started_at: self
+                .context
+                .nominal_time
+                .to_rfc3339_opts(SecondsFormat::Secs, true),
+            tenant_id: plan.tenant.clone(),
+        };
+        ask(Layers(vec![&parameters, &window, &config, &run]))
+    }
+}
+
+fn plain_text(value: ScopeValue) -> String {
+    match value {
+        ScopeValue::Text(text)
+        | ScopeValue::Secret(text)
+        | ScopeValue::Json(Value::String(text)) => text,
+        ScopeValue::Json(Value::Null) => String::new(),
+        ScopeValue::Json(value) => value.to_string(),
+    }
+}

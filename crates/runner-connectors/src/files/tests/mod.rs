@@ -1,0 +1,7 @@
+//! Files on disk, as lists and chains read them.
+
+mod faults;
+mod fixture;
+mod formats;
+mod resume;
+mod splitting;
