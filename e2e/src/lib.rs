@@ -17,6 +17,7 @@ pub mod provision;
 pub mod readers;
 mod requirement;
 pub mod servers;
+mod three_sinks;
 
 pub use binary::{Invocation, Outcome, Runner};
 pub use configuration::Configuration;
@@ -28,6 +29,7 @@ pub use measure::{Measured, Usage, measure};
 pub use ports::{free_port, free_ports};
 pub use process::{Process, Signal};
 pub use requirement::{SKIPS_VARIABLE, in_ci, require};
+pub use three_sinks::ThreeSinks;
 
 use std::path::PathBuf;
 

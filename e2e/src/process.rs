@@ -23,6 +23,8 @@ pub enum Signal {
     Interrupt,
     Terminate,
     Kill,
+    /// Goes on after a stop.
+    Continue,
 }
 
 impl Signal {
@@ -31,6 +33,7 @@ impl Signal {
             Self::Interrupt => "INT",
             Self::Terminate => "TERM",
             Self::Kill => "KILL",
+            Self::Continue => "CONT",
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What a reader found in a table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Tally {
     pub rows: u64,
     /// By column; an integer where the column holds integers.

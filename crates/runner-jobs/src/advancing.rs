@@ -22,9 +22,10 @@ const STORED_PER_PAGE: u32 = 1_000;
 
 impl Attempt<'_> {
     pub(crate) async fn finish(&self, job: &Job) -> Result<(), Halt> {
-        fault::point("cursor");
+        fault::point("cursor.before");
         // A job that commits is never ended by what fails here: the next attempt moves the same cursors.
         self.advance(job).await.map_err(Halt::Left)?;
+        fault::point("cursor.after");
         self.record(Transition::Completed).await
     }
 

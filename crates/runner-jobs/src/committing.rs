@@ -21,7 +21,7 @@ const LONG_PAUSE: Duration = Duration::from_hours(1);
 impl Attempt<'_> {
     pub(crate) async fn prepare(&self, job: &Job) -> Result<(), Halt> {
         self.stage("prepare");
-        fault::point("prepare");
+        fault::point("prepare.before");
         let parts = self.ports.checkpoints.parts(self.claim).await?;
         let mut prepared = Vec::with_capacity(job.plan.loads.len());
         for load in &job.plan.loads {
@@ -33,6 +33,7 @@ impl Attempt<'_> {
                 .map_err(|error| at_load(error, load))?;
             prepared.push((load.id.clone(), ready));
         }
+        fault::point("prepare.after");
         match self.record(Transition::Committing(prepared)).await {
             // From here on the job can only go forward: who asked it to stop before that is obeyed.
             Err(Halt::Left(error)) if error.kind() == ErrorKind::Cancelled => Err(Halt::Cancelled),

@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod document;
 mod exit_code;
+mod holding;
 mod mock;
 mod progress;
 mod settings;

@@ -1,6 +1,6 @@
 //! Makes a load's files visible, once: what happens is written into the mark first, and can be completed by any process.
 
-use runner_core::{Error, ErrorKind, Fence, LoadContext, Part, Result, Retry, Written};
+use runner_core::{Error, ErrorKind, Fence, LoadContext, Part, Result, Retry, Written, fault};
 
 use super::change::{Change, compute};
 use super::layout;
@@ -102,6 +102,7 @@ async fn finish(
     pending: &Pending,
 ) -> Result<Option<Written>> {
     publish(target, pending).await?;
+    fault::commit_point(&load.id.load, "during");
     let mark = file
         .mark
         .finished(pending, &target.merged_columns(&file.mark, load));

@@ -1,6 +1,6 @@
 //! One transaction: the mark's row is locked first, the rows go in, the mark moves.
 
-use runner_core::{Error, ErrorKind, Fence, LoadContext, Part, Result, Seq, Written};
+use runner_core::{Error, ErrorKind, Fence, LoadContext, Part, Result, Seq, Written, fault};
 use runner_spec::model::WriteMode;
 use sqlx::{Connection as _, PgConnection, PgTransaction, Row as _};
 
@@ -14,6 +14,9 @@ use super::scope;
 use super::staging::{Staged, drop_all, tables_of};
 use super::statements::Statements;
 use super::target::PostgresTarget;
+
+/// The mark's row is locked while a load is committed: a process that hangs meanwhile must not hold up the one that takes over.
+const IDLE_LIMIT: &str = "SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
 /// What a load did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +100,10 @@ async fn transact(
     connect::limit_waiting(&mut transaction, target.lock_timeout())
         .await
         .map_err(|error| failed(committing(), error))?;
+    sqlx::query(IDLE_LIMIT)
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| failed(committing(), error))?;
     if let Some(last) = lock_mark(&mut transaction, table, load).await? {
         if last.load_id == load.id.to_string() {
             return Ok((last, true));
@@ -125,6 +132,7 @@ async fn transact(
         bytes,
     };
     move_mark(&mut transaction, table, load, &last).await?;
+    fault::commit_point(&load.id.load, "during");
     transaction.commit().await.map_err(|error| {
         let is_unknown = is_outcome_unknown(&error);
         let error = failed(committing(), error);

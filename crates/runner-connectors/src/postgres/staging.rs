@@ -5,7 +5,7 @@ use runner_core::{Error, ErrorKind, FeedId, Part, Result, Segment};
 use runner_plan::model::{ColumnField, LoadPlan};
 use runner_spec::model::WriteMode;
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, PgPool, Row as _};
+use sqlx::{Connection as _, PgConnection, PgPool, Row as _};
 
 use super::connect::execute;
 use super::error::failed;
@@ -14,6 +14,9 @@ use super::names::{
     CHAIN_COLUMN, PART_COLUMN, ROW_COLUMN, TableName, check, literal, quote, staging_prefix,
 };
 use super::types::sql_type;
+
+/// How long dropping a table waits for whoever uses it.
+const DROP_LOCK_TIMEOUT: &str = "5s";
 
 /// What a part records beside its rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -165,13 +168,25 @@ pub(super) async fn create(
     transaction.commit().await.map_err(creating)
 }
 
-/// Drops staging tables that are there.
+/// Drops staging tables that are there. One that a hung writer still copies to is an error soon: it can be dropped later.
 pub(super) async fn drop_all(connection: &mut PgConnection, tables: &[TableName]) -> Result<()> {
     for table in tables {
-        let sql = format!("DROP TABLE IF EXISTS {}", table.sql());
-        execute(connection, &sql)
+        let dropping = || format!("drop the staging table `{table}`");
+        let mut transaction = connection
+            .begin()
             .await
-            .map_err(|error| failed(format!("drop the staging table `{table}`"), error))?;
+            .map_err(|error| failed(dropping(), error))?;
+        let patience = format!("SET LOCAL lock_timeout = '{DROP_LOCK_TIMEOUT}'");
+        let sql = format!("DROP TABLE IF EXISTS {}", table.sql());
+        for sql in [patience, sql] {
+            execute(&mut transaction, &sql)
+                .await
+                .map_err(|error| failed(dropping(), error))?;
+        }
+        transaction
+            .commit()
+            .await
+            .map_err(|error| failed(dropping(), error))?;
     }
     Ok(())
 }

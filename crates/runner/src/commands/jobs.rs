@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::run::drive;
 use crate::arguments::JobsCommand;
 use crate::exit_code;
+use crate::holding::release_dead;
 use crate::settings::Settings;
 use crate::terminal::Terminal;
 use crate::wiring::{Store, operator};
@@ -37,6 +38,7 @@ pub(crate) async fn jobs(
         }
         JobsCommand::Abandon { id, sink, reason } => {
             let job = find(&store, settings, &id).await?;
+            release_dead(&*store.jobs(), &settings.data_dir, &job.id).await?;
             store
                 .jobs()
                 .abandon(&job.feed.tenant, &job.id, &sink, &reason, &operator())
@@ -45,6 +47,7 @@ pub(crate) async fn jobs(
         }
         JobsCommand::Cancel { id } => {
             let job = find(&store, settings, &id).await?;
+            release_dead(&*store.jobs(), &settings.data_dir, &job.id).await?;
             let state = store
                 .jobs()
                 .request_cancel(&job.feed.tenant, &job.id, &operator())

@@ -13,6 +13,7 @@ use super::feed::{job_runner, planned};
 use crate::arguments::RunArguments;
 use crate::document::Planned;
 use crate::exit_code;
+use crate::holding::{Holder, Holding, release_dead};
 use crate::progress::Display;
 use crate::settings::Settings;
 use crate::terminal::Terminal;
@@ -36,7 +37,7 @@ pub(crate) async fn run(
     let id = match store.jobs().unfinished(&feed).await? {
         None => create(&store, &feed, planned, parameters).await?,
         Some(job) if arguments.restart => {
-            discard(&store, &job, terminal).await?;
+            discard(&store, settings, &job, terminal).await?;
             create(&store, &feed, planned, parameters).await?
         }
         Some(job)
@@ -67,13 +68,16 @@ pub(crate) async fn drive(
     let mut runner = job_runner(settings, store, Arc::clone(&display) as _)?;
     // Somebody is looking: a process that died should not be waited for long.
     runner.lease = LEASE;
-    let claim = claim(store, tenant, id, runner.lease, terminal).await?;
+    let (claim, holding) = claim(store, settings, tenant, id, runner.lease, terminal).await?;
     let cancel = Cancel::new();
     let watcher = tokio::spawn(stop_on_interrupt(cancel.clone(), terminal));
     let report = runner.run(&claim, cancel).await;
     watcher.abort();
     display.close();
     let report = report?;
+    if let Some(holding) = holding {
+        holding.end();
+    }
     print(&report, terminal)?;
     Ok(report
         .error
@@ -93,22 +97,30 @@ async fn stop_on_interrupt(cancel: Cancel, terminal: Terminal) {
     }
 }
 
-/// Claims the job. A process that died holds it until its lease ends, so a held job is waited for that long and no longer.
+/// Claims the job for this process. One whose process died on this machine is taken over at once; a process elsewhere may have died
+/// too, so it is waited for until its lease ends, and no longer.
 async fn claim(
     store: &Store,
+    settings: &Settings,
     tenant: &TenantId,
     id: &JobId,
     lease: Duration,
     terminal: Terminal,
-) -> Result<Claim> {
+) -> Result<(Claim, Option<Holding>)> {
     const ASKED_EVERY: Duration = Duration::from_millis(500);
     let worker = WorkerId::generate();
     let began = store.clock.monotonic();
     let mut is_told = false;
     loop {
+        let holder = release_dead(&*store.jobs(), &settings.data_dir, id).await?;
+        let mut holding = Holding::begin(&settings.data_dir, id);
         if let Some(claim) = store.jobs().claim_job(tenant, id, &worker, lease).await? {
-            return Ok(claim);
+            if let Some(holding) = &mut holding {
+                holding.keep(&claim)?;
+            }
+            return Ok((claim, holding));
         }
+        drop(holding);
         let job = store
             .jobs()
             .get(tenant, id)
@@ -123,7 +135,8 @@ async fn claim(
                 ),
             ));
         }
-        if store.clock.monotonic().saturating_sub(began) > lease + lease / 4 {
+        let waited = store.clock.monotonic().saturating_sub(began);
+        if holder == Holder::Alive || waited > lease + lease / 4 {
             return Err(Error::new(
                 ErrorKind::Conflict,
                 format!("another process is working on job `{id}`"),
@@ -172,7 +185,8 @@ async fn create(
     }
 }
 
-async fn discard(store: &Store, job: &Job, terminal: Terminal) -> Result<()> {
+async fn discard(store: &Store, settings: &Settings, job: &Job, terminal: Terminal) -> Result<()> {
+    release_dead(&*store.jobs(), &settings.data_dir, &job.id).await?;
     let state = store
         .jobs()
         .request_cancel(&job.feed.tenant, &job.id, &operator())
