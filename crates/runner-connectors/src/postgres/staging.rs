@@ -1,5 +1,7 @@
 //! Staging tables: one per writer, and the parts in them.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use runner_core::{Error, ErrorKind, FeedId, Part, Result, Segment};
 use runner_plan::model::{ColumnField, LoadPlan};
@@ -7,7 +9,7 @@ use runner_spec::model::WriteMode;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection, PgPool, Row as _};
 
-use super::connect::execute;
+use super::connect::{execute, limit_waiting};
 use super::error::failed;
 use super::evolve::make_schema;
 use super::names::{
@@ -16,7 +18,7 @@ use super::names::{
 use super::types::sql_type;
 
 /// How long dropping a table waits for whoever uses it.
-const DROP_LOCK_TIMEOUT: &str = "5s";
+const DROP_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a part records beside its rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,13 +178,13 @@ pub(super) async fn drop_all(connection: &mut PgConnection, tables: &[TableName]
             .begin()
             .await
             .map_err(|error| failed(dropping(), error))?;
-        let patience = format!("SET LOCAL lock_timeout = '{DROP_LOCK_TIMEOUT}'");
+        limit_waiting(&mut transaction, DROP_LOCK_TIMEOUT)
+            .await
+            .map_err(|error| failed(dropping(), error))?;
         let sql = format!("DROP TABLE IF EXISTS {}", table.sql());
-        for sql in [patience, sql] {
-            execute(&mut transaction, &sql)
-                .await
-                .map_err(|error| failed(dropping(), error))?;
-        }
+        execute(&mut transaction, &sql)
+            .await
+            .map_err(|error| failed(dropping(), error))?;
         transaction
             .commit()
             .await
