@@ -31,6 +31,11 @@ impl Resolver {
         }
     }
 
+    /// A secret that was found in another one: no text shows it either.
+    pub fn register(&self, name: &str, secret: &Secret) -> Result<()> {
+        self.secrets.scrubber().register(name, secret)
+    }
+
     /// The text of a template; it may be or hold a secret.
     pub async fn template(&self, template: &Template) -> Result<Secret> {
         if let Some(reference) = whole_reference(template.as_str())? {

@@ -126,6 +126,11 @@ pub struct ChainCursor {
     pub boundary: BTreeMap<String, u32>,
     /// More rows share the maximum than a boundary may hold: the cursor stays one distinct value behind.
     pub behind: Option<String>,
+    /// The largest value below the maximum, and the rows that have it: the boundary where the cursor stays behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub below_boundary: BTreeMap<String, u32>,
     /// Where the window ends, if it does: the cursor moves there once the chain has ended naturally.
     pub complete_to: Option<String>,
 }

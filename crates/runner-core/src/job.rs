@@ -98,6 +98,13 @@ pub struct Job {
     /// A sink was abandoned: the rest was loaded.
     pub partial: bool,
     pub lease_expires_at: Option<DateTime<Utc>>,
+    /// Microseconds that its attempts have worked on it, as their heartbeats told: a job that waits for a worker spends nothing of
+    /// its time limit.
+    #[serde(default)]
+    pub worked_us: u64,
+    /// The holder's last sign of life.
+    #[serde(default)]
+    pub beat_at: Option<DateTime<Utc>>,
     pub loads: Vec<LoadState>,
     pub parts: PartsState,
 }
@@ -214,7 +221,8 @@ pub trait JobStore: Send + Sync {
         worker: &WorkerId,
         lease: Duration,
     ) -> Result<Option<Claim>>;
-    /// Renews the lease, also one that has run out, as long as nobody else claimed the job.
+    /// Renews the lease, also one that has run out, as long as nobody else claimed the job. The time since the claim, or the
+    /// heartbeat before this one, is added to [`Job::worked_us`].
     async fn heartbeat(&self, claim: &Claim, lease: Duration) -> Result<Beat>;
     /// A stale claim is a conflict, and so is one whose lease has run out. See [`Transition::apply`].
     async fn record(&self, claim: &Claim, change: Transition) -> Result<()>;

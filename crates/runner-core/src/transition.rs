@@ -347,6 +347,8 @@ fn reopen(job: &mut Job) -> Result<()> {
             job.parts = PartsState::Live;
             job.cancel_requested = false;
             job.ended_at = None;
+            // Whoever asks for more work grants the time for it.
+            job.worked_us = 0;
             // The engine's run ended with the failure.
             if job.state == JobState::Running {
                 job.submission = None;

@@ -57,10 +57,32 @@ pub(crate) struct CursorTracker {
     /// What the sealed part of the chain had seen; it takes the column's type to read it.
     resumed: Option<ChainCursor>,
     maximum: Option<CursorValue>,
-    /// Largest value below `maximum`, for a boundary that grew too large.
+    boundary: Boundary,
+    /// Largest value below `maximum`, and its rows, for a boundary that grew too large.
     below: Option<CursorValue>,
-    boundary: BTreeMap<String, u32>,
-    boundary_is_full: bool,
+    below_boundary: Boundary,
+}
+
+/// The rows that have one value of the cursor, as far as they can be held.
+#[derive(Clone, Debug, Default)]
+struct Boundary {
+    /// Hash of the raw row → count.
+    rows: BTreeMap<String, u32>,
+    is_full: bool,
+}
+
+impl Boundary {
+    fn add(&mut self, raw: &RawRows, row: usize) {
+        if self.is_full {
+            return;
+        }
+        if self.rows.len() >= BOUNDARY_LIMIT {
+            self.is_full = true;
+            self.rows.clear();
+            return;
+        }
+        *self.rows.entry(row_hash(raw, row)).or_default() += 1;
+    }
 }
 
 impl CursorTracker {
@@ -81,10 +103,15 @@ impl CursorTracker {
             last_boundary: boundary,
             resumed: None,
             maximum: None,
+            boundary: Boundary::default(),
             below: None,
-            boundary: BTreeMap::new(),
-            boundary_is_full: false,
+            below_boundary: Boundary::default(),
         }
+    }
+
+    /// Whether more rows share the newest value than can be told apart when they come again.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.boundary.is_full
     }
 
     /// Takes up where the sealed part of the chain ended.
@@ -97,9 +124,9 @@ impl CursorTracker {
     pub(crate) fn restart(&mut self) {
         self.last_boundary.clone_from(&self.initial_boundary);
         self.maximum = None;
+        self.boundary = Boundary::default();
         self.below = None;
-        self.boundary.clear();
-        self.boundary_is_full = false;
+        self.below_boundary = Boundary::default();
         self.resumed = None;
     }
 
@@ -159,16 +186,14 @@ impl CursorTracker {
             generation,
             from: self.from.clone(),
             maximum: self.maximum.as_ref().map(CursorValue::to_text),
-            boundary: if self.boundary_is_full {
-                BTreeMap::new()
-            } else {
-                self.boundary.clone()
-            },
-            behind: if self.boundary_is_full {
+            boundary: self.boundary.rows.clone(),
+            behind: if self.boundary.is_full {
                 self.below.as_ref().map(CursorValue::to_text)
             } else {
                 None
             },
+            below: self.below.as_ref().map(CursorValue::to_text),
+            below_boundary: self.below_boundary.rows.clone(),
             complete_to: self.to.clone(),
         }
     }
@@ -181,10 +206,16 @@ impl CursorTracker {
             text.map(|text| CursorValue::parse(&text, data_type))
                 .transpose()
         };
+        let is_bounded = self.to.is_some();
+        // A value that some row has, and no row: there were too many.
+        let taken_up = |value: Option<&CursorValue>, rows: BTreeMap<String, u32>| Boundary {
+            is_full: !is_bounded && value.is_some() && rows.is_empty(),
+            rows,
+        };
         self.maximum = parse(resumed.maximum)?;
-        self.boundary_is_full = resumed.behind.is_some();
-        self.below = parse(resumed.behind)?;
-        self.boundary = resumed.boundary;
+        self.boundary = taken_up(self.maximum.as_ref(), resumed.boundary);
+        self.below = parse(resumed.below.or(resumed.behind))?;
+        self.below_boundary = taken_up(self.below.as_ref(), resumed.below_boundary);
         Ok(())
     }
 
@@ -201,36 +232,43 @@ impl CursorTracker {
     }
 
     fn advance(&mut self, value: CursorValue, raw: &RawRows, row: usize) {
-        match self
+        let place = self
             .maximum
             .as_ref()
             .map_or(Some(Ordering::Greater), |maximum| {
                 value.partial_cmp(maximum)
-            }) {
+            });
+        // With an upper bound windows are half-open, and nothing is read twice.
+        let is_bounded = self.to.is_some();
+        match place {
             Some(Ordering::Greater) => {
                 self.below = self.maximum.replace(value);
-                self.boundary.clear();
-                self.boundary_is_full = false;
+                self.below_boundary = std::mem::take(&mut self.boundary);
             }
             Some(Ordering::Equal) => {}
             Some(Ordering::Less) => {
-                if self.below.as_ref().is_none_or(|below| value > *below) {
-                    self.below = Some(value);
+                let against = self
+                    .below
+                    .as_ref()
+                    .map_or(Some(Ordering::Greater), |below| value.partial_cmp(below));
+                match against {
+                    Some(Ordering::Greater) => {
+                        self.below = Some(value);
+                        self.below_boundary = Boundary::default();
+                    }
+                    Some(Ordering::Equal) => {}
+                    Some(Ordering::Less) | None => return,
+                }
+                if !is_bounded {
+                    self.below_boundary.add(raw, row);
                 }
                 return;
             }
             None => return,
         }
-        // With an upper bound windows are half-open, and nothing is read twice.
-        if self.to.is_some() || self.boundary_is_full {
-            return;
+        if !is_bounded {
+            self.boundary.add(raw, row);
         }
-        if self.boundary.len() >= BOUNDARY_LIMIT {
-            self.boundary_is_full = true;
-            self.boundary.clear();
-            return;
-        }
-        *self.boundary.entry(row_hash(raw, row)).or_default() += 1;
     }
 }
 
@@ -428,11 +466,47 @@ mod tests {
         let mut values = vec![Some(1), Some(2)];
         values.extend(std::iter::repeat_n(Some(3), many));
         let (batch, raw) = rows(&values);
-        let mut tracker = tracker(&WindowBounds::default(), BTreeMap::new());
-        tracker.observe(&batch, &raw).unwrap();
-        let state = tracker.state(&ChainKey::default(), 0);
-        assert!(state.boundary.is_empty());
+        let mut first = tracker(&WindowBounds::default(), BTreeMap::new());
+        first.observe(&batch, &raw).unwrap();
+        let state = first.state(&ChainKey::default(), 0);
+        assert!(state.boundary.is_empty() && first.is_behind());
         assert_eq!(state.behind.as_deref(), Some("2"));
+
+        // A chain that goes on after a checkpoint knows the same.
+        let mut resumed =
+            tracker(&WindowBounds::default(), BTreeMap::new()).resuming(Some(state.clone()));
+        resumed.observe(&batch.slice(0, 0), &raw).unwrap();
+        assert!(resumed.is_behind());
+        assert_eq!(resumed.state(&ChainKey::default(), 0), state);
+
+        // The next run begins at the value behind, and knows that value's rows.
+        let bounds = WindowBounds {
+            from: Some("2".into()),
+            to: None,
+            last_cursor: Some("2".into()),
+        };
+        let mut next = tracker(&bounds, state.below_boundary);
+        let sorted = next.observe(&batch, &raw).unwrap();
+        assert_eq!((sorted.outside, sorted.repeated), (vec![0], vec![1]));
+    }
+
+    #[test]
+    fn rows_below_the_maximum_are_known_in_whatever_order_they_come() {
+        let values: [&[i64]; 4] = [&[1, 2, 2, 3], &[3, 2, 1, 2], &[2, 3, 2, 1], &[1, 3, 2, 2]];
+        for values in values {
+            let given: Vec<_> = values.iter().copied().map(Some).collect();
+            let (batch, raw) = rows(&given);
+            let mut tracker = tracker(&WindowBounds::default(), BTreeMap::new());
+            tracker.observe(&batch, &raw).unwrap();
+            let state = tracker.state(&ChainKey::default(), 0);
+            assert_eq!(state.below.as_deref(), Some("2"), "{values:?}");
+            assert_eq!(state.below_boundary.len(), 2, "{values:?}");
+            assert_eq!(
+                (state.boundary.len(), state.behind),
+                (1, None),
+                "{values:?}"
+            );
+        }
     }
 
     #[test]

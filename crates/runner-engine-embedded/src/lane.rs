@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use runner_connectors::rows::{RawRows, Reason, Rows};
 use runner_connectors::schema::SchemaVersion;
@@ -20,7 +20,8 @@ use runner_core::checkpoint::{
 use runner_core::fault;
 use runner_core::{ChainEnd, Error, ErrorKind, Position, Result};
 
-use crate::cursor::CursorTracker;
+use crate::completeness::required_cells;
+use crate::cursor::{BOUNDARY_LIMIT, CursorTracker};
 use crate::masking::{mask, mask_raw};
 use crate::observed::merge_observed;
 use crate::outputs::Outputs;
@@ -246,6 +247,9 @@ impl Lane {
         version: &SchemaVersion,
         masked: &[(Vec<String>, runner_spec::model::Masking)],
     ) -> Result<Option<RecordBatch>> {
+        let cells = required_cells(&self.run.plan.checks, rows);
+        reading.counters.required_cells += cells.all;
+        reading.counters.required_present += cells.present;
         if rows.batch.num_rows() == 0 {
             return Ok(None);
         }
@@ -259,12 +263,9 @@ impl Lane {
                 dropped[row] = true;
             }
             missing = sorted.missing;
-            if sorted.future > 0 {
-                let message = "some rows have a cursor value in the future; they are loaded and don't move the cursor";
-                self.warn("cursor_in_future", message.to_owned());
-            }
+            let is_behind = cursor.is_behind();
+            self.warn_of_cursor(is_behind, sorted.future > 0);
         }
-        count_required(reading, &self.run, &rows.batch);
         let failed = self.run.checks(version)?.run(&rows.batch)?;
         let mut failures: BTreeMap<usize, Vec<Reason>> = failed.into_iter().collect();
         for row in missing {
@@ -444,6 +445,20 @@ impl Lane {
         Ok(())
     }
 
+    fn warn_of_cursor(&mut self, is_behind: bool, has_future: bool) {
+        if is_behind {
+            let message = format!(
+                "more than {BOUNDARY_LIMIT} rows share the newest cursor value: the cursor stays one value behind, and the next run reads \
+                 them again; merge by a primary key loads them once"
+            );
+            self.warn("cursor_behind", message);
+        }
+        if has_future {
+            let message = "some rows have a cursor value in the future; they are loaded and don't move the cursor";
+            self.warn("cursor_in_future", message.to_owned());
+        }
+    }
+
     fn warn(&mut self, code: &str, message: String) {
         let warning = Warning {
             code: code.to_owned(),
@@ -556,20 +571,6 @@ impl Reading {
             generation: self.origin.generation,
             ..ChainCounters::default()
         }
-    }
-}
-
-/// Cells of required columns, and those of them that hold a value: completeness is measured over them.
-fn count_required(reading: &mut Reading, run: &StreamRun, batch: &RecordBatch) {
-    for check in &run.plan.checks {
-        if !matches!(check.kind, runner_plan::model::CheckKind::Required) {
-            continue;
-        }
-        let nulls = batch
-            .column_by_name(&check.column)
-            .map_or(batch.num_rows(), Array::null_count);
-        reading.counters.required_cells += batch.num_rows() as u64;
-        reading.counters.required_present += (batch.num_rows() - nulls) as u64;
     }
 }
 

@@ -6,6 +6,7 @@
 mod added;
 mod chains;
 mod columns;
+mod completeness;
 mod conform;
 mod cursor;
 mod engine;

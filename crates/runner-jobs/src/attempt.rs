@@ -85,10 +85,13 @@ impl Attempt<'_> {
         work: impl Future<Output = Result<T, Halt>>,
     ) -> Result<T, Halt> {
         self.go_on()?;
+        // In this order: of a job whose time is over it is told, and not that its work was told to stop as well. Whether it is still
+        // this attempt's to end is for the store to say.
         tokio::select! {
+            biased;
             done = work => done,
-            () = self.cancel.cancelled() => Err(self.stopped()),
             () = self.overdue() => Err(Halt::TimedOut),
+            () = self.cancel.cancelled() => Err(self.stopped()),
         }
     }
 
@@ -105,14 +108,14 @@ impl Attempt<'_> {
 
     /// Whether nobody asked for a stop.
     pub(crate) fn go_on(&self) -> Result<(), Halt> {
-        if self.cancel.is_cancelled() {
-            return Err(self.stopped());
-        }
         let is_overdue = self
             .deadline
             .is_some_and(|deadline| self.ports.clock.monotonic() >= deadline);
         if is_overdue {
             return Err(Halt::TimedOut);
+        }
+        if self.cancel.is_cancelled() {
+            return Err(self.stopped());
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ pub fn moved(stream: &str, job: &JobId, outcomes: &[ChainOutcome]) -> Option<Cur
         let (position, boundary) = match (&cursor.complete_to, &cursor.behind) {
             // Half-open windows meet without overlap: there is nothing to tell apart at their edge.
             (Some(to), _) => (Some(to.clone()), BTreeMap::new()),
-            (None, Some(behind)) => (Some(behind.clone()), BTreeMap::new()),
+            (None, Some(behind)) => (Some(behind.clone()), cursor.below_boundary.clone()),
             (None, None) => (cursor.maximum.clone(), cursor.boundary.clone()),
         };
         // An empty position never overwrites a stored one.
@@ -150,12 +150,17 @@ mod tests {
 
     #[test]
     fn a_boundary_that_grew_too_large_keeps_the_cursor_one_value_behind() {
+        let boundary = BTreeMap::from([("a row with 8".to_owned(), 1)]);
         let cursor = ChainCursor {
             behind: Some("8".to_owned()),
+            below_boundary: boundary.clone(),
             ..maximum("9")
         };
         let outcome = outcome(0, Some(ChainEnd::Natural), cursor);
-        assert_eq!(position(&[outcome]), Some("8".to_owned()));
+        let moved = moved("s", &JobId::new("job-1"), &[outcome]).unwrap();
+        assert_eq!(moved.cursor.as_deref(), Some("8"));
+        // The rows that were there are known when they come again.
+        assert_eq!(moved.boundary, boundary);
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl Attempt<'_> {
     async fn wait(&self, handle: &RunHandle, context: &RunContext) -> Result<(), Halt> {
         let engine = &self.ports.engine;
         let ended = tokio::select! {
+            biased;
             ended = engine.wait(handle, context) => ended?,
             () = self.overdue() => {
                 self.cancel.cancel();
@@ -81,7 +82,10 @@ impl Attempt<'_> {
                     .map_or(Ok(()), |_| Err(self.stopped()))?;
                 Err(error.into())
             }
-            RunStatus::Cancelled => Err(self.stopped()),
+            RunStatus::Cancelled => {
+                self.go_on()?;
+                Err(self.stopped())
+            }
             RunStatus::Running | RunStatus::Unknown => Err(Halt::Left(Error::new(
                 ErrorKind::Engine,
                 "the engine does not know how the run ended",

@@ -75,9 +75,13 @@ impl JobRunner {
             heartbeat: &heartbeat,
             deadline: None,
         };
-        let timeout = attempt.job().await?.plan.limits.job_timeout_ms;
-        attempt.deadline =
-            timeout.map(|limit| self.ports.clock.monotonic() + Duration::from_millis(limit));
+        let job = attempt.job().await?;
+        // The limit is the job's: what earlier attempts have used of it is gone.
+        let worked = Duration::from_micros(job.worked_us);
+        attempt.deadline = job.plan.limits.job_timeout_ms.map(|limit| {
+            let left = Duration::from_millis(limit).saturating_sub(worked);
+            self.ports.clock.monotonic() + left
+        });
         // Boxed: the callers of this would otherwise carry every step's state in theirs.
         let outcome = Box::pin(drive(&attempt)).await;
         let left = attempt.conclude(outcome).await;

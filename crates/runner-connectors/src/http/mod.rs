@@ -30,7 +30,7 @@ mod source;
 mod status;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use network::{Egress, Network};
 pub use registry::HttpRegistry;

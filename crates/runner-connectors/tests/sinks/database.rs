@@ -75,6 +75,7 @@ fn tidy(value: &Value, column_type: &ColumnType) -> Value {
 impl SinkHarness for Database {
     fn place(&self, mut plan: LoadPlan) -> LoadPlan {
         plan.target = TargetPlan::Postgres {
+            url: None,
             host: Template::new("127.0.0.1"),
             port: self.server.port(),
             database: Template::new("postgres"),

@@ -72,6 +72,12 @@ fn place(load: &LoadPlan) -> String {
             format!("Iceberg table {name} (format {format_version}), {catalog}")
         }
         Target::Postgres {
+            url: Some(url),
+            schema,
+            table,
+            ..
+        } => format!("PostgreSQL table {schema}.{table} at the address {url}"),
+        Target::Postgres {
             host,
             port,
             database,

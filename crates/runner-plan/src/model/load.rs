@@ -71,6 +71,9 @@ pub enum Target {
         compression: String,
     },
     Postgres {
+        /// The whole address as one secret: what is empty below, and a port of 0, is the address's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        url: Option<Template>,
         host: Template,
         port: u16,
         database: Template,

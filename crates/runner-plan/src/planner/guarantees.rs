@@ -47,6 +47,7 @@ fn is_same_place(left: &Target, right: &Target) -> bool {
             vec![catalog, namespace.join("."), table.clone()]
         }
         Target::Postgres {
+            url,
             host,
             port,
             database,
@@ -54,7 +55,7 @@ fn is_same_place(left: &Target, right: &Target) -> bool {
             table,
             ..
         } => vec![
-            format!("{host}:{port}/{database}"),
+            format!("{url:?} {host}:{port}/{database}"),
             schema.clone(),
             table.clone(),
         ],

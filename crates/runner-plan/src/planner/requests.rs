@@ -5,7 +5,7 @@ use runner_spec::{Code, FieldPath};
 use serde_json::{Value, json};
 
 use super::bindings::Binding;
-use super::context::Context;
+use super::context::{Context, scalar_text};
 use super::credentials;
 use super::drafts::Draft;
 use super::findings::{Findings, at};
@@ -285,7 +285,8 @@ fn retry(context: Context<'_>) -> RetryPolicy {
     let number = |name: &str| {
         fallback
             .and_then(|retry| retry.get(name))
-            .and_then(Value::as_f64)
+            .and_then(scalar_text)
+            .and_then(|text| text.trim().parse::<f64>().ok())
     };
     let fallback_attempts = number("max_attempts").and_then(whole);
     let max_retries = own
@@ -320,12 +321,7 @@ fn retry_on(own: &[String], fallback: Option<&serde_json::Map<String, Value>>) -
     let listed = fallback
         .and_then(|retry| retry.get("retry_on"))
         .and_then(Value::as_array)
-        .map(|causes| {
-            causes
-                .iter()
-                .filter_map(super::context::scalar_text)
-                .collect::<Vec<_>>()
-        })
+        .map(|causes| causes.iter().filter_map(scalar_text).collect::<Vec<_>>())
         .filter(|causes| !causes.is_empty());
     listed.unwrap_or_else(|| DEFAULT_RETRY_ON.map(str::to_owned).to_vec())
 }

@@ -60,7 +60,10 @@ pub(crate) fn without_secrets(name: &str, settings: &Settings) -> Settings {
         .iter()
         .map(|(key, value)| {
             let value = match value {
-                Value::String(text) if is_sensitive(key) && !is_reference(text) => {
+                Value::String(text)
+                    if !is_reference(text)
+                        && (is_sensitive(key) || (key == "url" && has_password(text))) =>
+                {
                     Value::String(format!("connection://{name}#{key}"))
                 }
                 _ => value.clone(),
@@ -72,6 +75,11 @@ pub(crate) fn without_secrets(name: &str, settings: &Settings) -> Settings {
 
 pub(crate) fn is_reference(text: &str) -> bool {
     text.starts_with("vault://") || text.starts_with("connection://")
+}
+
+/// Whether it is an address that a password stands in.
+fn has_password(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| url.password().is_some())
 }
 
 fn is_sensitive(key: &str) -> bool {
@@ -92,7 +100,8 @@ mod tests {
         let settings = json!({
             "endpoint": "http://localhost:8333", "access_key_id": "admin", "secret_access_key": "canary",
             "s3.secret-access-key": "canary", "password": "canary", "token": "vault://team/catalog#token",
-            "credential": "id:canary", "port": 5432, "user": "loader"
+            "credential": "id:canary", "port": 5432, "user": "loader",
+            "url": "postgres://loader:canary@db.example.com/market", "uri": "https://catalog.example.com"
         });
         let settings = settings.as_object().cloned().unwrap_or_default();
         insta::assert_json_snapshot!(without_secrets("lake", &settings), @r#"
@@ -105,6 +114,8 @@ mod tests {
           "s3.secret-access-key": "connection://lake#s3.secret-access-key",
           "secret_access_key": "connection://lake#secret_access_key",
           "token": "vault://team/catalog#token",
+          "uri": "https://catalog.example.com",
+          "url": "connection://lake#url",
           "user": "loader"
         }
         "#);

@@ -77,35 +77,19 @@ fn provider(view: &View<'_>) -> Provider {
         slos: slos(&view.object("slos")),
         mode: view.choice("mode"),
         parallelism: view.whole("parallelism"),
-        retry: retry(
-            &view.object("retry_config"),
-            &view.object("config").object("retry"),
-        ),
+        retry: retry(&view.object("retry_config")),
         credentials_ref,
     }
 }
 
-/// `retry_config`; what it leaves open is filled from `config.retry`.
-fn retry(own: &View<'_>, fallback: &View<'_>) -> RetryConfig {
-    let causes = own.texts("retry_on");
+/// `retry_config` as it stands; what it leaves open is filled by the plan.
+fn retry(own: &View<'_>) -> RetryConfig {
     RetryConfig {
-        max_attempts: own
-            .whole("max_attempts")
-            .or_else(|| fallback.whole("max_attempts")),
-        initial_backoff_seconds: own
-            .real("initial_backoff_seconds")
-            .or_else(|| fallback.real("initial_backoff_seconds")),
-        max_backoff_seconds: own
-            .real("max_backoff_seconds")
-            .or_else(|| fallback.real("max_backoff_seconds")),
-        multiplier: own
-            .real("multiplier")
-            .or_else(|| fallback.real("multiplier")),
-        retry_on: if causes.is_empty() {
-            fallback.texts("retry_on")
-        } else {
-            causes
-        },
+        max_attempts: own.whole("max_attempts"),
+        initial_backoff_seconds: own.real("initial_backoff_seconds"),
+        max_backoff_seconds: own.real("max_backoff_seconds"),
+        multiplier: own.real("multiplier"),
+        retry_on: own.texts("retry_on"),
     }
 }
 

@@ -71,11 +71,30 @@ pub(super) fn run(context: &mut Context<'_>) {
 
 fn backoff(context: &mut Context<'_>) {
     let retry = &context.spec.provider.retry;
-    if let (Some(initial), Some(maximum)) =
-        (retry.initial_backoff_seconds, retry.max_backoff_seconds)
+    let fallback = |name: &str| -> Option<f64> {
+        context
+            .spec
+            .provider
+            .config
+            .get("retry")?
+            .get(name)?
+            .as_f64()
+    };
+    let global = context.spec.global.retry_backoff_seconds;
+    let initial = retry
+        .initial_backoff_seconds
+        .or(global)
+        .or_else(|| fallback("initial_backoff_seconds"));
+    let maximum = retry
+        .max_backoff_seconds
+        .or_else(|| fallback("max_backoff_seconds"));
+    let own = provider_path().key("retry_config");
+    // What `global_config` says is meant for many documents: a shorter maximum of this one just holds.
+    let is_own = retry.initial_backoff_seconds.is_some() || global.is_none();
+    if let (Some(initial), Some(maximum)) = (initial, maximum)
         && initial > maximum
+        && is_own
     {
-        let own = provider_path().key("retry_config");
         let path = if context.is_written(&own.key("initial_backoff_seconds")) {
             own
         } else {

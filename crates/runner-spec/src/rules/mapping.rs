@@ -187,7 +187,8 @@ fn ruled_fields(context: &mut Context<'_>, index: usize, endpoint: &Endpoint, fi
     let path = endpoint_path(index).key("validation_rules");
     let missing = |name: &str, code, path: FieldPath, what: &str| {
         let message = format!("{what} `{name}`, and `field_mapping` yields no such field");
-        let diagnostic = Diagnostic::warning(code, path, message);
+        // No row could pass, and the plan refuses it for that.
+        let diagnostic = Diagnostic::error(code, path, message);
         match fields.nearest(name) {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
             None => diagnostic.help(format!(
@@ -307,6 +308,7 @@ fn required_by_contract(context: &mut Context<'_>) {
     {
         return;
     }
+    let is_alone = active.len() == 1;
     let missing = active.iter().map(|(index, endpoint)| {
         let reversed = is_reversed(
             &endpoint.field_mapping,
@@ -335,7 +337,12 @@ fn required_by_contract(context: &mut Context<'_>) {
         let message = format!(
             "the contract requires `{name}`, and the mapping of `{endpoint}` yields no such column"
         );
-        let diagnostic = Diagnostic::warning(Code::RequiredFieldUnmapped, path, message);
+        // Of one endpoint no row could pass, and the plan refuses it. Of several, `config.endpoints` may choose others.
+        let diagnostic = if is_alone {
+            Diagnostic::error(Code::RequiredFieldUnmapped, path, message)
+        } else {
+            Diagnostic::warning(Code::RequiredFieldUnmapped, path, message)
+        };
         context.diagnostics.push(match fields.nearest(name) {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
             None => diagnostic.help(format!(

@@ -20,6 +20,8 @@ use crate::error::During as _;
 
 /// States in which a job can be worked on; the statements spell them out, since the indexes do.
 const UNFINISHED: &str = "('queued', 'preparing', 'running', 'gating', 'committing')";
+/// From now on time is worked; see the heartbeat.
+const BEAT_BEGINS: &str = "progress = json_set(progress, '$.beat_us', ?2)";
 /// Rows that one call returns at most.
 const PAGE: u32 = 1_000;
 
@@ -93,7 +95,7 @@ impl JobStore for SqliteStore {
 
     async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>> {
         let sql = format!(
-            "UPDATE jobs SET attempt = attempt + 1, worker = ?1, lease_expires_us = ?2 + ?3 WHERE job_key = (\
+            "UPDATE jobs SET attempt = attempt + 1, worker = ?1, lease_expires_us = ?2 + ?3, {BEAT_BEGINS} WHERE job_key = (\
              SELECT job_key FROM jobs WHERE state IN {UNFINISHED} \
              AND (lease_expires_us IS NULL OR lease_expires_us <= ?2) \
              AND (retry_at_us IS NULL OR retry_at_us <= ?2) ORDER BY created_us, job_key LIMIT 1) \
@@ -110,7 +112,7 @@ impl JobStore for SqliteStore {
         lease: Duration,
     ) -> Result<Option<Claim>> {
         let sql = format!(
-            "UPDATE jobs SET attempt = attempt + 1, worker = ?1, lease_expires_us = ?2 + ?3 WHERE id = ?4 \
+            "UPDATE jobs SET attempt = attempt + 1, worker = ?1, lease_expires_us = ?2 + ?3, {BEAT_BEGINS} WHERE id = ?4 \
              AND feed_key IN (SELECT feed_key FROM feeds WHERE tenant = ?5) AND state IN {UNFINISHED} \
              AND (lease_expires_us IS NULL OR lease_expires_us <= ?2) \
              RETURNING job_key, id, attempt, ?5 AS tenant"
@@ -122,7 +124,9 @@ impl JobStore for SqliteStore {
         let mut transaction = self.write().await?;
         let now_us = self.now_us();
         let renewed = sqlx::query(
-            "UPDATE jobs SET lease_expires_us = ?4 + ?5 WHERE id = ?1 AND attempt = ?2 AND worker = ?3 \
+            "UPDATE jobs SET lease_expires_us = ?4 + ?5, progress = json_set(progress, \
+             '$.worked_us', coalesce(progress ->> '$.worked_us', 0) + max(0, ?4 - coalesce(progress ->> '$.beat_us', ?4)), \
+             '$.beat_us', ?4) WHERE id = ?1 AND attempt = ?2 AND worker = ?3 \
              AND state IN ('queued', 'preparing', 'running', 'gating', 'committing') \
              RETURNING progress",
         )

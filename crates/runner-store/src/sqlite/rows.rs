@@ -33,6 +33,11 @@ pub(super) struct Progress {
     pub(super) cancel_requested: bool,
     #[serde(default)]
     partial: bool,
+    /// Written by claims and heartbeats.
+    #[serde(default)]
+    worked_us: i64,
+    #[serde(default)]
+    beat_us: Option<i64>,
 }
 
 /// A job with the keys that its tables are joined by.
@@ -54,6 +59,8 @@ impl Progress {
             blocked_on: job.blocked_on.clone(),
             cancel_requested: job.cancel_requested,
             partial: job.partial,
+            worked_us: i64::try_from(job.worked_us).unwrap_or(i64::MAX),
+            beat_us: job.beat_at.map(|at| at.timestamp_micros()),
         }
     }
 }
@@ -88,6 +95,8 @@ pub(super) fn job(row: &SqliteRow) -> Result<StoredJob> {
         cancel_requested: progress.cancel_requested,
         partial: progress.partial,
         lease_expires_at: optional_time(row.get("lease_expires_us"))?,
+        worked_us: unsigned(progress.worked_us),
+        beat_at: optional_time(progress.beat_us)?,
         loads: Vec::new(),
         parts: named("parts state", row.get("parts_state"))?,
     };

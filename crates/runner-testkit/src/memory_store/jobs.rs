@@ -117,7 +117,13 @@ impl JobStore for MemoryStore {
         if record.job.state.is_terminal() {
             return Ok(Beat::Lost);
         }
-        record.job.lease_expires_at = Some(self.now() + lease);
+        let now = self.now();
+        let worked = record.job.beat_at.map_or(0, |beat| {
+            (now - beat).num_microseconds().unwrap_or(i64::MAX).max(0)
+        });
+        record.job.worked_us += worked.unsigned_abs();
+        record.job.beat_at = Some(now);
+        record.job.lease_expires_at = Some(now + lease);
         Ok(if record.job.cancel_requested {
             Beat::CancelRequested
         } else {
@@ -365,6 +371,8 @@ fn record(new: NewJob, seq: Seq, key: Option<&str>, now: DateTime<Utc>) -> Recor
         cancel_requested: false,
         partial: false,
         lease_expires_at: None,
+        worked_us: 0,
+        beat_at: None,
         loads: Vec::new(),
         parts: PartsState::Live,
     };
@@ -418,6 +426,7 @@ fn claim_first(
     })?;
     record.job.attempt.0 += 1;
     record.job.lease_expires_at = Some(now + lease);
+    record.job.beat_at = Some(now);
     record.worker = Some(worker.clone());
     record.add_event("claimed", json!({}), now);
     Some(Claim {

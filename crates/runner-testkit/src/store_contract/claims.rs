@@ -84,6 +84,28 @@ pub async fn a_late_heartbeat_keeps_an_unclaimed_job(harness: &Harness) {
         .await;
 }
 
+/// The time that a job may take is that of all its attempts; nobody works on it between them.
+pub async fn the_time_of_all_attempts_is_counted(harness: &Harness) {
+    let worked = async || Duration::from_micros(harness.job("job-1").await.worked_us);
+    let claim = harness.claimed("job-1").await;
+    assert_eq!(worked().await, Duration::ZERO);
+    for _ in 0..3 {
+        harness.clock.advance(Duration::from_secs(10));
+        harness.store.heartbeat(&claim, LEASE).await.unwrap();
+    }
+    assert_eq!(worked().await, Duration::from_secs(30));
+    // It dies, and another one takes the job much later.
+    harness.clock.advance(LEASE * 100);
+    let second = harness.claim("job-1", "second").await;
+    harness.clock.advance(Duration::from_secs(5));
+    harness.store.heartbeat(&second, LEASE).await.unwrap();
+    assert_eq!(worked().await, Duration::from_secs(35));
+    // What else is stored of the job leaves it alone.
+    let change = Transition::To(JobState::Preparing);
+    harness.store.record(&second, change).await.unwrap();
+    assert_eq!(worked().await, Duration::from_secs(35));
+}
+
 pub async fn a_heartbeat_tells_of_a_takeover(harness: &Harness) {
     let stale = harness.running("job-1").await;
     harness.clock.advance(LEASE);

@@ -288,6 +288,7 @@ macro_rules! store_contract {
                 a_summary_needs_no_claim purging_spares_what_is_needed;
             claims: a_claim_excludes_others a_lease_that_ran_out_is_taken_over a_stale_attempt_changes_nothing
                 a_lease_that_ran_out_changes_nothing a_late_heartbeat_keeps_an_unclaimed_job a_heartbeat_tells_of_a_takeover
+                the_time_of_all_attempts_is_counted
                 a_blocked_job_waits_for_its_time a_released_job_is_free exactly_one_of_many_claims_wins;
             interventions: a_free_job_is_cancelled_at_once a_held_job_is_asked_to_stop committing_is_not_cancelled
                 a_failed_job_that_kept_its_parts_is_reopened a_later_run_ends_the_right_to_resume

@@ -79,13 +79,13 @@ impl Clock for FastClock {
 
 /// Secrets in memory, with versions.
 #[derive(Default)]
-pub(in crate::http) struct Vault {
+pub(crate) struct Vault {
     secrets: Mutex<BTreeMap<String, (String, u64)>>,
     pub(in crate::http) read_only: bool,
 }
 
 impl Vault {
-    pub(in crate::http) fn with(secrets: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(secrets: &[(&str, &str)]) -> Self {
         let vault = Self::default();
         for (reference, value) in secrets {
             vault.set(reference, value);
@@ -386,7 +386,7 @@ fn stream_plan(http: &model::HttpSource) -> StreamPlan {
     }
 }
 
-fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     Plan {
         format: PLAN_FORMAT,
         tenant: "acme".to_owned(),

@@ -2,7 +2,7 @@
 
 mod credentials;
 mod faults;
-pub(super) mod fixture;
+pub(crate) mod fixture;
 mod pagination;
 mod property;
 mod resume;

@@ -9,6 +9,7 @@ use crate::environment::ConnectionKind;
 use crate::model::Target;
 use crate::planner::context::scalar_text;
 use crate::planner::findings::Findings;
+use crate::planner::storage::is_reference;
 use crate::template::Template;
 
 const DEFAULT_PORT: u16 = 5432;
@@ -17,6 +18,7 @@ const SSL_MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "veri
 /// How a server is reached; texts may be templates of secrets.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
+    url: Option<Template>,
     host: Template,
     port: u16,
     database: Template,
@@ -31,6 +33,7 @@ impl Server {
     pub(super) fn target(&self, table: &str) -> Target {
         let (schema, table) = qualified(table, std::slice::from_ref(&self.default_schema));
         Target::Postgres {
+            url: self.url.clone(),
             host: self.host.clone(),
             port: self.port,
             database: self.database.clone(),
@@ -55,8 +58,11 @@ pub(super) fn configured(config: &Config<'_>, findings: &mut Findings) -> Config
     }
     let settings = config.merged(connection);
     let url = settings.get("url").and_then(scalar_text);
+    // Its parts are known when it is resolved, and to nobody before.
+    let whole = url.clone().filter(|url| is_one_secret(url)).map(Template);
     let from_url = match url.as_deref().map(parse_url) {
         None => UrlParts::default(),
+        Some(_) if whole.is_some() => UrlParts::default(),
         Some(Some(parts)) => parts,
         Some(None) => {
             malformed(config, findings);
@@ -70,8 +76,9 @@ pub(super) fn configured(config: &Config<'_>, findings: &mut Findings) -> Config
     };
     let ssl_mode = text(&["ssl_mode", "sslmode"])
         .or(from_url.ssl_mode)
-        .unwrap_or_else(|| "prefer".to_owned());
-    if !SSL_MODES.contains(&ssl_mode.as_str()) {
+        .unwrap_or_else(|| if whole.is_some() { "" } else { "prefer" }.to_owned());
+    let is_open = whole.is_some() && ssl_mode.is_empty();
+    if !is_open && !SSL_MODES.contains(&ssl_mode.as_str()) {
         findings.error(
             Code::UnsupportedSetting,
             &config.path.key("ssl_mode"),
@@ -79,26 +86,34 @@ pub(super) fn configured(config: &Config<'_>, findings: &mut Findings) -> Config
             "write `disable`, `prefer`, `require`, `verify-ca` or `verify-full`",
         );
     }
+    let otherwise = |text: &str| Template::new(if whole.is_some() { "" } else { text });
     let port = port(config, &settings, findings)
         .or(from_url.port)
-        .unwrap_or(DEFAULT_PORT);
+        .unwrap_or(if whole.is_some() { 0 } else { DEFAULT_PORT });
     let user = template(&settings, &["user", "username"])
         .or(from_url.user)
-        .unwrap_or_else(|| Template::new("postgres"));
+        .unwrap_or_else(|| otherwise("postgres"));
     Configured::Yes(Server {
         host: template(&settings, &["host"])
             .or(from_url.host)
-            .unwrap_or_else(|| Template::new("localhost")),
+            .unwrap_or_else(|| otherwise("localhost")),
         port,
         database: template(&settings, &["database", "dbname"])
             .or(from_url.database)
-            .unwrap_or_else(|| user.clone()),
+            .unwrap_or_else(|| {
+                if whole.is_some() {
+                    otherwise("")
+                } else {
+                    user.clone()
+                }
+            }),
         user,
         password: template(&settings, &["password"]).or(from_url.password),
         ssl_mode,
         ssl_root_certificate: text(&["ssl_root_certificate", "sslrootcert"])
             .or(from_url.ssl_root_certificate),
         default_schema: text(&["schema"]).unwrap_or_else(|| "public".to_owned()),
+        url: whole,
     })
 }
 
@@ -168,6 +183,15 @@ fn parse_url(text: &str) -> Option<UrlParts> {
     })
 }
 
+/// Whether the text is nothing but one template or one reference: `{{ secrets.PG_URL }}`, `vault://path#key`.
+fn is_one_secret(text: &str) -> bool {
+    let text = text.trim();
+    let inner = text
+        .strip_prefix("{{")
+        .and_then(|rest| rest.strip_suffix("}}"));
+    is_reference(text) || inner.is_some_and(|inner| !inner.contains("}}"))
+}
+
 /// Stands for a template while the URL is taken apart; nothing of it means anything in a URL.
 fn marker(index: usize) -> String {
     format!("uis-template-{index}-")
@@ -227,6 +251,15 @@ mod tests {
                 parts.ssl_mode.unwrap_or_default()
             ))
         };
+        for (url, is_one) in [
+            ("{{ secrets.PG_URL }}", true),
+            ("vault://warehouse#url", true),
+            ("connection://warehouse#url", true),
+            ("postgres://{{ secrets.HOST }}/db", false),
+            ("{{ secrets.USER }}:{{ secrets.PASSWORD }}", false),
+        ] {
+            assert_eq!(is_one_secret(url), is_one, "{url}");
+        }
         for (url, expected) in [
             (
                 "postgres://loader:p%40ss@db.example.com:6432/market?sslmode=require",
