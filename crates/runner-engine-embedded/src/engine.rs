@@ -14,7 +14,7 @@ use runner_connectors::source::Source;
 use runner_core::engine::{Artifact, Engine, EngineInfo, RunContext, RunHandle, RunStatus};
 use runner_core::progress::ProgressEvent;
 use runner_core::{Cancel, Error, ErrorKind, LoadContext, LoadId, Result, SubmissionId};
-use runner_plan::model::{Chains, SourcePlan, join_values};
+use runner_plan::model::{Chains, SourcePlan, VariableSource, join_values};
 use runner_plan::{LoadPlan, Plan, StreamPlan};
 use runner_spec::model::EngineName;
 use runner_spec::{Code, Diagnostic, FieldPath};
@@ -114,7 +114,21 @@ impl Engine for EmbeddedEngine {
             );
             unsupported(Code::UnsupportedTransform, &transform.path, message)
         });
-        transforms.collect()
+        let windowed = plan.streams.iter().filter(|stream| match &stream.source {
+            SourcePlan::Files(files) => files
+                .variables
+                .iter()
+                .any(|variable| variable.source == VariableSource::Window),
+            SourcePlan::Http(_) => false,
+        });
+        let windowed = windowed.map(|stream| {
+            let message = format!(
+                "this version doesn't choose the files of `{}` by the window",
+                stream.name
+            );
+            unsupported(Code::UnsupportedSetting, &stream.path, message)
+        });
+        transforms.chain(windowed).collect()
     }
 
     fn compile(&self, plan: &Plan) -> Result<Artifact> {

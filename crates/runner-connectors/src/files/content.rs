@@ -233,6 +233,9 @@ impl Raw {
                     .take(wanted)
                     .read_to_end(&mut bytes)
                     .map_err(|cause| io::Error::other(error::unreadable(path, cause)))?;
+                if read == 0 && *left > 0 {
+                    return Err(io::Error::other(error::changed(path)));
+                }
                 *left -= read as u64;
                 Ok((read > 0).then(|| bytes.into()))
             }

@@ -84,12 +84,15 @@ fn local(text: &str, url: &str) -> Result<PathBuf> {
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
     // A pattern at the root leaves nothing before it.
     let path = if path.is_empty() { "/" } else { path };
-    if !path.starts_with('/') {
+    if !["/", "./", "../"]
+        .iter()
+        .any(|begin| path.starts_with(begin))
+    {
         return Err(Error::new(
             ErrorKind::Spec,
-            format!("`{text}` is no absolute file URL"),
+            format!("`{text}` is a file URL that names a host"),
         )
-        .with_help("write `file:///folder/name`, or a path without `file://`, which is relative to the working folder"));
+        .with_help("write `file:///folder/name`, or `file://./folder/name` for a path in the working folder"));
     }
     let decoded = percent_decode_str(path).decode_utf8().map_err(|cause| {
         Error::new(
@@ -124,6 +127,7 @@ mod tests {
             ("/in/2024-*/x/**/y.json", "/in", Some("2024-*/x/**/y.json")),
             ("file:///in/a%20b/{c,d}.csv", "/in/a b", Some("{c,d}.csv")),
             ("file://localhost/in/a.csv", "/in/a.csv", None),
+            ("file://./in/*.csv", "./in", Some("*.csv")),
             ("s3://bucket/in/*.csv", "s3://bucket/in", Some("*.csv")),
             ("s3://bucket/*.csv", "s3://bucket", Some("*.csv")),
             ("s3://bucket/in/", "s3://bucket/in/", None),

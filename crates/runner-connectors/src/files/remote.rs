@@ -33,6 +33,8 @@ pub(super) struct RemoteFile {
 /// Bytes of a file as they come.
 pub(super) struct RemoteBytes {
     pieces: mpsc::Receiver<Result<Bytes>>,
+    /// Bytes that have not come: an end before them is none.
+    left: u64,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -91,6 +93,7 @@ impl RemoteFile {
     /// Reads a range piece by piece, some ahead of what has been taken.
     pub(super) fn read(self, range: Range<u64>, runtime: &Handle) -> RemoteBytes {
         let (sender, pieces) = mpsc::channel(1);
+        let left = range.end.saturating_sub(range.start);
         let task = runtime.spawn(async move {
             let starts = (range.start..range.end)
                 .step_by(usize::try_from(PIECE_BYTES).unwrap_or(usize::MAX));
@@ -106,6 +109,7 @@ impl RemoteFile {
         });
         RemoteBytes {
             pieces,
+            left,
             _task: AbortOnDropHandle::new(task),
         }
     }
@@ -133,7 +137,13 @@ impl RemoteFile {
 
 impl RemoteBytes {
     pub(super) fn next(&mut self) -> Result<Option<Bytes>> {
-        self.pieces.blocking_recv().transpose()
+        let piece = self.pieces.blocking_recv().transpose()?;
+        match &piece {
+            Some(bytes) => self.left = self.left.saturating_sub(bytes.len() as u64),
+            None if self.left > 0 => return Err(error::stopped()),
+            None => {}
+        }
+        Ok(piece)
     }
 }
 

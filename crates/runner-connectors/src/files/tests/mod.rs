@@ -3,5 +3,6 @@
 mod faults;
 mod fixture;
 mod formats;
+mod independent;
 mod resume;
 mod splitting;
