@@ -225,7 +225,10 @@ impl Group {
     }
 
     fn rows(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        if let [run] = self.runs.as_slice() {
+        // A slice is no copy, but it keeps the whole batch in memory as long as it waits for company.
+        if let [run] = self.runs.as_slice()
+            && run.len() * 2 >= batch.num_rows()
+        {
             return Ok(batch.slice(run.start, run.len()));
         }
         let indices: UInt32Array = self

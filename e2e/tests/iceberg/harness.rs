@@ -11,26 +11,25 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use runner_connectors::iceberg::IcebergTarget;
 use runner_connectors::registry::TargetContext;
-use runner_connectors::resolve::Resolver;
-use runner_connectors::secrets::RunSecrets;
 use runner_connectors::sink::{RowOrigin, Target, WriterContext};
 use runner_core::commit::table_columns;
-use runner_core::secret::SecretVersion;
 use runner_core::{
-    Attempt, Clock, Committer as _, Error, ErrorKind, FeedId, Fence, JobId, LoadContext, LoadId,
-    Part, Secret, SecretRef, SecretStore, Seq, SystemClock, TenantId, Written,
+    Attempt, Clock, Committer as _, FeedId, Fence, JobId, LoadContext, LoadId, Part, Seq,
+    SystemClock, TenantId, Written,
 };
 use runner_e2e::provision::READERS;
 use runner_e2e::readers::Readers;
 use runner_e2e::{repository, require};
-use runner_plan::Plan;
 use runner_plan::model::{
-    Catalog, ColumnField, ColumnType, Delivery, Input, LoadPlan, Partition, PartitionTransform,
+    Catalog, ColumnField, ColumnType, Delivery, LoadPlan, Partition, PartitionTransform,
     Target as TargetPlan,
 };
 use runner_spec::model::{SinkKind, WriteMode};
+use runner_testkit::sink::TableSpec;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
+
+pub(crate) use runner_testkit::sink::column;
 
 pub(crate) const TABLE: &str = "ns.t";
 pub(crate) const INPUT: &str = "stream";
@@ -259,13 +258,10 @@ impl<'a> Load<'a> {
     }
 
     pub(crate) async fn target(&self) -> runner_core::Result<IcebergTarget> {
-        let run = run_plan();
-        let secrets = RunSecrets::new(Arc::new(NoSecrets), &run)?;
         let context = TargetContext {
             feed: self.context().feed,
-            resolver: Resolver::new(Arc::new(secrets), &run),
             clock: Arc::clone(&self.clock),
-            data_dir: self.lake.data_dir(),
+            ..runner_testkit::sink::context(&self.lake.data_dir())
         };
         IcebergTarget::open(&self.plan, &context).await
     }
@@ -334,12 +330,15 @@ pub(crate) fn of_chain(chain: u64, batch: RecordBatch) -> Rows {
 }
 
 fn plan(lake: &Lake, mode: WriteMode) -> LoadPlan {
+    let spec = TableSpec {
+        name: TABLE.to_owned(),
+        write_mode: mode,
+        inputs: vec![INPUT],
+        ..TableSpec::default()
+    };
     LoadPlan {
         id: "0:ns.t".to_owned(),
-        sink: 0,
-        sink_name: "iceberg".to_owned(),
         declared_kind: SinkKind::Iceberg,
-        table: TABLE.to_owned(),
         target: TargetPlan::Iceberg {
             catalog: lake.catalog.clone(),
             namespace: vec!["ns".to_owned()],
@@ -348,111 +347,10 @@ fn plan(lake: &Lake, mode: WriteMode) -> LoadPlan {
             format_version: 2,
             compression: "zstd".to_owned(),
         },
-        inputs: vec![Input::Stream(INPUT.to_owned())],
-        is_declared: true,
-        write_mode: mode,
-        primary_key: Vec::new(),
-        cursor_field: None,
-        replace_scope: Vec::new(),
         allow_empty: false,
-        partitions: Vec::new(),
-        added: Vec::new(),
         load_columns: false,
-        target_file_bytes: 128 << 20,
         delivery: Delivery::Atomic,
-        redirection: None,
-        contract: Vec::new(),
-        path: "provider.sinks[0]".to_owned(),
-    }
-}
-
-pub(crate) fn column(name: &str, column_type: ColumnType) -> ColumnField {
-    ColumnField {
-        name: name.to_owned(),
-        column_type,
-        nullable: true,
-    }
-}
-
-/// The plan of a run whose sinks name no secrets.
-fn run_plan() -> Plan {
-    serde_json::from_value(json!({
-        "format": 1,
-        "tenant": "acme",
-        "feed": "feed",
-        "document_hash": "",
-        "provider_name": "provider",
-        "provider_type": "rest_api",
-        "owner": "owner",
-        "tags": [],
-        "mode": "batch",
-        "engine": {"engine": "embedded", "reason": "", "supported": [], "gave_way": null},
-        "parameters": {},
-        "config": {},
-        "secrets": {},
-        "credentials": null,
-        "streams": [],
-        "transforms": [],
-        "loads": [],
-        "gates": {
-            "completeness_threshold": null,
-            "accuracy_threshold": null,
-            "block_on_quality_drop": true,
-            "block_on_schema_drift": false
-        },
-        "compatibility": "BACKWARD",
-        "limits": {
-            "request_timeout_ms": 1,
-            "connect_timeout_ms": 1,
-            "idle_timeout_ms": 1,
-            "job_timeout_ms": null,
-            "max_document_bytes": 1,
-            "max_decompression_ratio": 1,
-            "checkpoint_interval_ms": 1,
-            "checkpoint_pages": null,
-            "resume_max_age_offset_ms": 1,
-            "resume_max_age_cursor_ms": 1
-        },
-        "moves_cursor": true,
-        "row_limit": null
-    }))
-    .expect("the plan is one")
-}
-
-#[derive(Debug)]
-struct NoSecrets;
-
-#[async_trait]
-impl SecretStore for NoSecrets {
-    async fn get(&self, reference: &SecretRef) -> runner_core::Result<(Secret, SecretVersion)> {
-        Err(Error::new(
-            ErrorKind::Secret,
-            format!("there is no `{reference}`"),
-        ))
-    }
-
-    async fn keys(&self, _path: &str) -> runner_core::Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-
-    async fn put(
-        &self,
-        reference: &SecretRef,
-        _new: Secret,
-        _expected: &SecretVersion,
-    ) -> runner_core::Result<SecretVersion> {
-        Err(Error::new(
-            ErrorKind::Secret,
-            format!("`{reference}` can't be written"),
-        ))
-    }
-
-    fn is_writable(&self) -> bool {
-        false
-    }
-
-    async fn probe(&self) -> runner_core::Result<()> {
-        Ok(())
+        ..runner_testkit::sink::plan(&spec)
     }
 }
 

@@ -1,15 +1,18 @@
 //! Makes a load's files visible, once: what happens is written into the mark first, and can be completed by any process.
 
+use futures::TryStreamExt as _;
 use runner_core::{Error, ErrorKind, Fence, LoadContext, Part, Result, Retry, Written, fault};
 
 use super::change::{Change, compute};
 use super::layout;
 use super::mark::{Counts, Mark, MarkFile, Move, Pending, Standing};
 use super::target::ParquetTarget;
-use crate::storage::StorageError;
+use crate::storage::{Storage, StorageError};
 
 /// How often a commit starts over since somebody else wrote the mark or the table.
 const ATTEMPTS: u32 = 5;
+/// Files that are given their names at once: an object store takes its time for each.
+const MOVES_AT_ONCE: usize = 16;
 
 pub(super) async fn commit(
     target: &ParquetTarget,
@@ -128,27 +131,30 @@ async fn finish(
 
 /// Gives every file its final name; files that have it already are left alone.
 async fn publish(target: &ParquetTarget, pending: &Pending) -> Result<()> {
-    let storage = target.storage();
-    for step in &pending.moves {
-        match storage.publish(&step.from, &step.to).await {
-            Ok(()) => {}
-            Err(error) if error.is_not_found() => {
-                let placed = storage
-                    .size(&step.to)
-                    .await
-                    .map_err(StorageError::into_sink)?;
-                if placed.is_none() {
-                    return Err(Error::new(
-                        ErrorKind::Sink,
-                        format!("part `{}/{}` is gone", storage.location(), step.from),
-                    )
-                    .with_retry(Retry::Never));
-                }
+    futures::stream::iter(pending.moves.iter().map(Ok))
+        .try_for_each_concurrent(MOVES_AT_ONCE, |step| place(target.storage(), step))
+        .await
+}
+
+async fn place(storage: &Storage, step: &Move) -> Result<()> {
+    match storage.publish(&step.from, &step.to).await {
+        Ok(()) => Ok(()),
+        Err(error) if error.is_not_found() => {
+            let placed = storage
+                .size(&step.to)
+                .await
+                .map_err(StorageError::into_sink)?;
+            if placed.is_some() {
+                return Ok(());
             }
-            Err(error) => return Err(error.into_sink()),
+            Err(Error::new(
+                ErrorKind::Sink,
+                format!("part `{}/{}` is gone", storage.location(), step.from),
+            )
+            .with_retry(Retry::Never))
         }
+        Err(error) => Err(error.into_sink()),
     }
-    Ok(())
 }
 
 /// Takes the files of a load that never ended out of sight; its parts are there again.

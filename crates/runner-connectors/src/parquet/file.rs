@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array as _, ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -122,6 +122,8 @@ pub struct ParquetFile {
     /// Rows that wait: for a decision on dictionaries first, then for company.
     pending: Vec<RecordBatch>,
     pending_rows: usize,
+    /// What they hold in memory, and what they say: a slice of a batch holds the whole of it.
+    pending_memory: usize,
     pending_bytes: usize,
     /// Absent before the first rows are encoded, and while they are.
     encoder: Option<Box<ArrowWriter<Vec<u8>>>>,
@@ -160,6 +162,7 @@ impl ParquetFile {
             upload,
             pending: Vec::new(),
             pending_rows: 0,
+            pending_memory: 0,
             pending_bytes: 0,
             encoder: None,
             encoded_rows: 0,
@@ -174,7 +177,8 @@ impl ParquetFile {
             return Ok(());
         }
         self.pending_rows += batch.num_rows();
-        self.pending_bytes += batch.get_array_memory_size();
+        self.pending_memory += batch.get_array_memory_size();
+        self.pending_bytes += content_bytes(batch);
         self.pending.push(batch.clone());
         if self.pending_rows >= SAMPLE_ROWS {
             self.encode().await?;
@@ -194,7 +198,7 @@ impl ParquetFile {
 
     /// Bytes held in memory, about.
     pub fn memory(&self) -> usize {
-        self.encoder_memory + self.pending_bytes
+        self.encoder_memory + self.pending_memory
     }
 
     /// Ends the file; it exists when this returns.
@@ -240,6 +244,7 @@ impl ParquetFile {
     async fn encode(&mut self) -> Result<()> {
         let batches = std::mem::take(&mut self.pending);
         let rows = std::mem::take(&mut self.pending_rows);
+        self.pending_memory = 0;
         self.pending_bytes = 0;
         let encoder = match self.encoder.take() {
             Some(encoder) => encoder,
@@ -297,6 +302,15 @@ impl ParquetFile {
             ),
         )
     }
+}
+
+/// Bytes of a batch's own rows.
+fn content_bytes(batch: &RecordBatch) -> usize {
+    let bytes = |column: &ArrayRef| {
+        let size = column.to_data().get_slice_memory_size();
+        size.unwrap_or_else(|_| column.get_array_memory_size())
+    };
+    batch.columns().iter().map(bytes).sum()
 }
 
 /// Puts small batches together: each batch costs a fixed amount per column.

@@ -86,6 +86,17 @@ async fn files_end_at_the_size_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn slices_of_a_large_batch_are_as_large_as_they_are() {
+    let storage = storage();
+    let mut writer = writer(&storage, false, 1_000_000, 64 << 20);
+    let large = batch(0..50_000, 1);
+    for start in (0..50_000).step_by(100) {
+        writer.write(&large.slice(start, 100), FIRST).await.unwrap();
+    }
+    assert_eq!(writer.seal().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn segments_tell_whose_rows_stand_where() {
     let storage = storage();
     let mut writer = writer(&storage, true, 1 << 30, 64 << 20);
