@@ -106,6 +106,8 @@ fn by_state(code: &str) -> Class {
                 "another session holds a lock on the table: `pg_locks` and `pg_stat_activity` tell which",
             ),
         ),
+        // The process slept in its transaction, which the server has rolled back.
+        "25P03" => passing,
         "2BP01" => lasting("something else in the database depends on it"),
         code => match code.get(..2) {
             Some("08" | "40" | "53" | "55" | "57") => passing,
