@@ -139,7 +139,7 @@ impl RawRows {
                 self.buffer.get(self.ranges.get(row)?.clone())?,
             )),
             RawForm::Batch(batch) => {
-                (row < batch.num_rows()).then(|| Cow::Owned(batch_row(batch, row).into_bytes()))
+                (row < batch.num_rows()).then(|| Cow::Owned(row_json(batch, row).into_bytes()))
             }
         }
     }
@@ -167,14 +167,14 @@ impl RawRows {
     pub fn hash(&self, row: usize) -> u128 {
         match &self.rows {
             RawForm::Json | RawForm::Csv(_) => xxh3_128(self.row(row)),
-            RawForm::Batch(batch) => xxh3_128(batch_row(batch, row).as_bytes()),
+            RawForm::Batch(batch) => xxh3_128(row_json(batch, row).as_bytes()),
         }
     }
 
     /// JSON text of one row; what is not UTF-8 in it is replaced.
     pub fn text(&self, row: usize) -> String {
         match &self.rows {
-            RawForm::Batch(batch) => batch_row(batch, row),
+            RawForm::Batch(batch) => row_json(batch, row),
             form => form.text(self.row(row)),
         }
     }
@@ -206,7 +206,7 @@ impl RawForm {
 }
 
 /// JSON text of one row of a batch. A value that can't be written as JSON leaves the row empty: no batch here holds one.
-fn batch_row(batch: &RecordBatch, row: usize) -> String {
+pub fn row_json(batch: &RecordBatch, row: usize) -> String {
     let schema = batch.schema();
     let mut text = String::from("{");
     for (field, column) in schema.fields().iter().zip(batch.columns()) {

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use runner_connectors::source::{ChainRequest, WindowBounds};
 use runner_core::checkpoint::{ChainCursor, ResumeState};
 use runner_core::{ChainKey, Error, ErrorKind, Position, Result};
+use runner_plan::Plan;
 use runner_plan::model::{Chains, IncrementalPlan, SourcePlan, Window, join_values};
 use runner_plan::windows::{self, WindowInputs};
 
@@ -164,7 +166,13 @@ impl ChainQueue {
         };
         let cursor = stored.as_ref().and_then(|state| state.cursor.clone());
         let boundary = stored.map(|state| state.boundary).unwrap_or_default();
-        let bounds = window_bounds(incremental, cursor.as_deref(), &run)?;
+        let bounds = window_bounds(
+            incremental,
+            cursor.as_deref(),
+            context.nominal_time,
+            &context.plan,
+            &run.plan.name,
+        )?;
         let windows = bounds
             .into_iter()
             .map(|bounds| {
@@ -322,21 +330,24 @@ fn variables(run: &StreamRun, value: &str) -> BTreeMap<String, String> {
     http.chains.variables(value)
 }
 
-fn window_bounds(
-    plan: &IncrementalPlan,
+/// The windows of one value, from its stored cursor on.
+pub(crate) fn window_bounds(
+    incremental: &IncrementalPlan,
     cursor: Option<&str>,
-    run: &StreamRun,
+    nominal_time: DateTime<Utc>,
+    plan: &Plan,
+    stream: &str,
 ) -> Result<Vec<WindowBounds>> {
     let inputs = WindowInputs {
-        incremental: plan,
+        incremental,
         kind: None,
         cursor,
-        nominal_time: run.context.nominal_time,
-        explicit: run.context.plan.window.as_ref(),
+        nominal_time,
+        explicit: plan.window.as_ref(),
     };
     let windows = windows::windows(inputs).map_err(|error| {
         Error::new(ErrorKind::Spec, "the stream's windows can't be computed")
-            .with_context("stream", &run.plan.name)
+            .with_context("stream", stream)
             .with_source(error)
     })?;
     Ok(windows

@@ -86,6 +86,14 @@ impl EmbeddedEngine {
         }
     }
 
+    pub(crate) fn connectors(&self) -> &Arc<dyn Connectors> {
+        &self.connectors
+    }
+
+    pub(crate) fn http(&self) -> &HttpRegistry {
+        &self.http
+    }
+
     fn runs(&self) -> std::sync::MutexGuard<'_, HashMap<SubmissionId, Running>> {
         // Entries are inserted and removed whole.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)

@@ -16,6 +16,7 @@ mod masking;
 mod observed;
 mod outputs;
 mod parts;
+mod preview;
 mod quarantine;
 mod read;
 mod stream;
@@ -23,3 +24,4 @@ mod values;
 
 pub use engine::{Connectors, EmbeddedEngine, Folders};
 pub use parts::PartFolder;
+pub use preview::{Preview, PreviewContext, PreviewRow};

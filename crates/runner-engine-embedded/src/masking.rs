@@ -6,8 +6,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
+use runner_connectors::schema::SchemaVersion;
 use runner_core::{Error, ErrorKind, Result};
-use runner_plan::model::{ColumnField, MaskedColumn};
+use runner_plan::StreamPlan;
+use runner_plan::model::{ColumnField, ColumnSource, MaskedColumn, RowPath, RowPathStep};
 use runner_spec::model::Masking;
 use sha2::{Digest, Sha256};
 
@@ -43,6 +45,34 @@ fn hide_column(batch: &RecordBatch, column: &str, kind: Masking) -> Result<Recor
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|error| {
         Error::new(ErrorKind::Internal, "failed to mask a batch").with_source(error)
     })
+}
+
+/// Where the masked columns of a stream stand in its raw rows.
+pub(crate) fn masked_fields(
+    stream: &StreamPlan,
+    version: &SchemaVersion,
+) -> Vec<(Vec<String>, Masking)> {
+    stream
+        .masking
+        .iter()
+        .filter_map(|masked| {
+            let column = version
+                .columns
+                .iter()
+                .find(|column| column.name == masked.column)?;
+            let ColumnSource::Field(RowPath::Steps(steps)) = &column.source else {
+                return None;
+            };
+            let path = steps
+                .iter()
+                .filter_map(|step| match step {
+                    RowPathStep::Name(name) => Some(name.clone()),
+                    RowPathStep::Index(_) | RowPathStep::Each => None,
+                })
+                .collect();
+            Some((path, masked.masking))
+        })
+        .collect()
 }
 
 /// A raw row (JSON text) with the masked columns' source fields hidden. A row that is no JSON object is hidden whole.

@@ -17,12 +17,13 @@ use runner_core::part::Output;
 use runner_core::progress::ProgressEvent;
 use runner_core::{Cancel, Error, ErrorKind, LoadContext, Result};
 use runner_plan::StreamPlan;
-use runner_plan::model::{ColumnField, ColumnSource, RowPath, RowPathStep};
+use runner_plan::model::ColumnField;
 use runner_spec::model::Masking;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::added::Additions;
 use crate::evaluate::Checks;
+use crate::masking::masked_fields;
 use crate::outputs::{LoadWriter, Outputs};
 use crate::parts::PartFolder;
 use crate::quarantine::{QuarantineWriter, quarantine_columns};
@@ -333,27 +334,7 @@ impl StreamRun {
 
     /// Where masked columns stand in a raw row.
     pub(crate) fn masked_fields(&self, version: &SchemaVersion) -> Vec<(Vec<String>, Masking)> {
-        self.plan
-            .masking
-            .iter()
-            .filter_map(|masked| {
-                let column = version
-                    .columns
-                    .iter()
-                    .find(|column| column.name == masked.column)?;
-                let ColumnSource::Field(RowPath::Steps(steps)) = &column.source else {
-                    return None;
-                };
-                let path = steps
-                    .iter()
-                    .filter_map(|step| match step {
-                        RowPathStep::Name(name) => Some(name.clone()),
-                        RowPathStep::Index(_) | RowPathStep::Each => None,
-                    })
-                    .collect();
-                Some((path, masked.masking))
-            })
-            .collect()
+        masked_fields(&self.plan, version)
     }
 
     /// Makes the other lanes stop.

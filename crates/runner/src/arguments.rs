@@ -56,6 +56,8 @@ pub(crate) enum Command {
     },
     /// Show what a run would do
     Plan(PlanArguments),
+    /// Show the first rows of a feed, raw and mapped, and load nothing
+    Preview(PreviewArguments),
     /// Run a feed in the foreground
     #[command(visible_alias = "run")]
     Sample(RunArguments),
@@ -129,6 +131,18 @@ pub(crate) struct FeedArguments {
 pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub(crate) feed: FeedArguments,
+    /// Read the first rows of each stream, and show the columns that they have
+    #[arg(long)]
+    pub(crate) probe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PreviewArguments {
+    #[command(flatten)]
+    pub(crate) feed: FeedArguments,
+    /// Only this stream, and of its parents what it needs
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stream: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -51,6 +51,9 @@ fn run(arguments: Arguments, terminal: Terminal) -> Result<u8> {
 async fn dispatch(command: Command, settings: Settings, terminal: Terminal) -> Result<u8> {
     match command {
         Command::Plan(plan) => commands::plan::plan(&plan, &settings, terminal).await,
+        Command::Preview(preview) => {
+            commands::preview::preview(&preview, &settings, terminal).await
+        }
         Command::Sample(run) => commands::run::run(&run, &settings, terminal).await,
         Command::Jobs(jobs) => commands::jobs::jobs(jobs, &settings, terminal).await,
         Command::State(state) => commands::state::state(state, &settings, terminal).await,

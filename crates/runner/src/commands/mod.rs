@@ -10,6 +10,7 @@ pub(crate) mod info;
 pub(crate) mod jobs;
 pub(crate) mod mock;
 pub(crate) mod plan;
+pub(crate) mod preview;
 pub(crate) mod quarantine;
 pub(crate) mod run;
 pub(crate) mod state;

@@ -5,6 +5,7 @@ use runner_plan::describe::{Details, describe};
 use serde_json::json;
 
 use super::feed::planned;
+use super::preview;
 use crate::arguments::PlanArguments;
 use crate::exit_code;
 use crate::settings::Settings;
@@ -18,15 +19,30 @@ pub(crate) async fn plan(
 ) -> Result<u8> {
     let store = Store::open(settings).await?;
     let planned = planned(&arguments.feed, &store, settings, terminal).await?;
+    let probes = if arguments.probe {
+        preview::read(planned.plan.clone(), None, &store, settings).await?
+    } else {
+        Vec::new()
+    };
     if terminal.json {
-        terminal
-            .print_json(&json!({ "plan": planned.plan, "diagnostics": planned.diagnostics }))?;
+        let mut output = json!({ "plan": planned.plan, "diagnostics": planned.diagnostics });
+        if arguments.probe {
+            output["probe"] = probes.iter().map(preview::columns_json).collect();
+        }
+        terminal.print_json(&output)?;
     } else {
         let details = Details {
             casts: planned.casts,
             ..Details::default()
         };
-        terminal.print(&describe(&planned.plan, &details))?;
+        let mut text = describe(&planned.plan, &details);
+        if arguments.probe {
+            text.push_str("\nprobe (what the first rows have)\n");
+            for probe in &probes {
+                text.push_str(&preview::columns_text(probe));
+            }
+        }
+        terminal.print(&text)?;
     }
     Ok(exit_code::SUCCESS)
 }
