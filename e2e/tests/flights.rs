@@ -1,6 +1,9 @@
-//! Real input: 336,776 flights from datasette into three sinks, counted by programs of others.
+//! Real input: 336,776 flights from datasette and from a CSV file into three sinks, counted by programs of others.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use runner_e2e::{
@@ -157,6 +160,42 @@ fn flights_from_an_api_land_whole_in_three_sinks_and_a_second_run_loads_nothing(
         requests <= 2,
         "the second run asked {requests} times for what is new"
     );
+    Ok(())
+}
+
+#[test]
+fn flights_from_a_csv_file_land_whole_in_three_sinks_and_a_second_run_loads_nothing() -> Result<()>
+{
+    let (Some(postgres), Some(python), Some(flights)) =
+        (require(&POSTGRES), require(&READERS), Flights::require())
+    else {
+        return Ok(());
+    };
+    let setup = Setup::new()?;
+    let readers = Readers::new(&python);
+    let postgres = Postgres::start(&postgres, &[])?;
+    let configuration = connections(&setup, &postgres)?;
+    let csv = flights.csv();
+    let folder = csv.parent().unwrap_or_else(|| Path::new("/"));
+    let overlay = setup.file(
+        "overlay.json",
+        &json!({"provider": {"base_url": format!("file://{}", folder.display())}}),
+    )?;
+    let run = || {
+        let invocation = setup.runner.sample(&example("flights-csv.yaml"));
+        invocation
+            .option("--config", &configuration)
+            .option("--overlay", &overlay)
+            .succeed()
+    };
+
+    let first = run()?;
+    assert_eq!(loaded(&first)?, Flights::ROWS);
+    check_three_sinks(&setup, readers, &postgres, "flights_from_csv", &first)?;
+
+    let second = run()?;
+    assert_eq!(loaded(&second)?, 0, "{}", second.describe());
+    check_three_sinks(&setup, readers, &postgres, "flights_from_csv", &first)?;
     Ok(())
 }
 
