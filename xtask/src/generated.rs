@@ -20,7 +20,7 @@ struct Generated {
     make: fn(&Path) -> Result<String>,
 }
 
-const GENERATED: [Generated; 3] = [
+const GENERATED: [Generated; 4] = [
     Generated {
         path: "docs/reference/document.schema.json",
         make: |binary| printed_by(binary, &["schema"]),
@@ -28,6 +28,10 @@ const GENERATED: [Generated; 3] = [
     Generated {
         path: "docs/reference/diagnostics.txt",
         make: |binary| printed_by(binary, &["explain"]),
+    },
+    Generated {
+        path: "docs/reference/portable-sql.md",
+        make: |binary| printed_by(binary, &["explain", "sql"]),
     },
     Generated {
         path: "docs/reference/command-line.md",

@@ -34,7 +34,8 @@ pub(crate) fn required_cells(checks: &[Check], rows: &Rows) -> Cells {
     sum
 }
 
-fn decoded(batch: &RecordBatch, column: &str) -> Cells {
+/// Of one column, in rows that were decoded.
+pub(crate) fn decoded(batch: &RecordBatch, column: &str) -> Cells {
     let rows = batch.num_rows() as u64;
     if let Some(array) = batch.column_by_name(column) {
         return Cells {

@@ -14,16 +14,18 @@ use runner_connectors::source::Source;
 use runner_core::engine::{Artifact, Engine, EngineInfo, RunContext, RunHandle, RunStatus};
 use runner_core::progress::ProgressEvent;
 use runner_core::{Cancel, Error, ErrorKind, LoadContext, LoadId, Result, SubmissionId};
-use runner_plan::model::{Chains, SourcePlan, VariableSource, join_values};
-use runner_plan::{LoadPlan, Plan, StreamPlan};
+use runner_plan::model::{Chains, Input, SourcePlan, VariableSource, join_values};
+use runner_plan::{LoadPlan, Plan, StreamPlan, TransformPlan};
 use runner_spec::model::EngineName;
 use runner_spec::{Code, Diagnostic, FieldPath};
 use tokio::task::JoinHandle;
 
 use crate::columns::initial_schema;
+use crate::outputs::LoadOutput;
 use crate::parts::PartFolder;
 use crate::read::read_stream;
-use crate::stream::{LoadOutput, StreamParts, StreamRun};
+use crate::stream::{StreamParts, StreamRun};
+use crate::transform::TransformRun;
 
 /// Makes the sources and targets of a plan: the one place that knows which kinds there are.
 #[async_trait]
@@ -37,8 +39,12 @@ pub struct EmbeddedEngine {
     connectors: Arc<dyn Connectors>,
     http: HttpRegistry,
     folders: Folders,
+    transform_memory_bytes: usize,
     runs: Mutex<HashMap<SubmissionId, Running>>,
 }
+
+/// Bytes that a transform's joins, groups and orders may hold in memory together; the rest is spilled.
+const TRANSFORM_MEMORY_BYTES: usize = 128 * 1024 * 1024;
 
 /// Where the engine keeps what no sink owns.
 #[derive(Clone, Debug)]
@@ -62,6 +68,12 @@ impl Folders {
         )
     }
 
+    /// What a transform holds beyond its memory; it is gone when the transform has run.
+    pub fn spill(&self, context: &RunContext) -> PathBuf {
+        let folder = self.data.join("spill").join(context.feed.tenant.as_str());
+        folder.join(context.claim.job.as_str())
+    }
+
     /// Quarantined rows of one job.
     pub fn quarantine(&self, context: &RunContext) -> PartFolder {
         let folder = self
@@ -82,6 +94,7 @@ impl EmbeddedEngine {
             connectors,
             http,
             folders,
+            transform_memory_bytes: TRANSFORM_MEMORY_BYTES,
             runs: Mutex::default(),
         }
     }
@@ -92,6 +105,13 @@ impl EmbeddedEngine {
 
     pub(crate) fn http(&self) -> &HttpRegistry {
         &self.http
+    }
+
+    /// The bytes that joins, groups and orders of a transform may hold in memory together.
+    #[must_use]
+    pub fn with_transform_memory(mut self, bytes: usize) -> Self {
+        self.transform_memory_bytes = bytes;
+        self
     }
 
     fn runs(&self) -> std::sync::MutexGuard<'_, HashMap<SubmissionId, Running>> {
@@ -115,13 +135,6 @@ impl Engine for EmbeddedEngine {
     }
 
     fn check(&self, plan: &Plan) -> Vec<Diagnostic> {
-        let transforms = plan.transforms.iter().map(|transform| {
-            let message = format!(
-                "this version doesn't run the transform `{}`",
-                transform.name
-            );
-            unsupported(Code::UnsupportedTransform, &transform.path, message)
-        });
         let windowed = plan.streams.iter().filter(|stream| match &stream.source {
             SourcePlan::Files(files) => files
                 .variables
@@ -136,7 +149,7 @@ impl Engine for EmbeddedEngine {
             );
             unsupported(Code::UnsupportedSetting, &stream.path, message)
         });
-        transforms.chain(windowed).collect()
+        windowed.collect()
     }
 
     fn compile(&self, plan: &Plan) -> Result<Artifact> {
@@ -183,6 +196,8 @@ impl Engine for EmbeddedEngine {
             )?),
             stage: self.folders.stage(context, &submission),
             quarantine: self.folders.quarantine(context),
+            spill: self.folders.spill(context),
+            transform_memory_bytes: self.transform_memory_bytes,
             context: context.clone(),
         };
         let task = tokio::spawn(async move { run.execute().await });
@@ -249,6 +264,8 @@ struct Run {
     secrets: Arc<RunSecrets>,
     stage: PartFolder,
     quarantine: PartFolder,
+    spill: PathBuf,
+    transform_memory_bytes: usize,
     context: RunContext,
 }
 
@@ -265,7 +282,35 @@ impl Run {
             });
             self.read(stream, &targets).await?;
         }
+        for transform in &plan.transforms {
+            self.context.progress.event(ProgressEvent::Stage {
+                name: format!("transform {}", transform.name),
+            });
+            self.transform(transform, &targets).await?;
+        }
         Ok(())
+    }
+
+    async fn transform(
+        &self,
+        transform: &TransformPlan,
+        targets: &BTreeMap<String, Arc<dyn Target>>,
+    ) -> Result<()> {
+        let context = &self.context;
+        let input = Input::Transform(transform.name.clone());
+        TransformRun {
+            context: context.clone(),
+            plan: transform.clone(),
+            loads: self.loads(&input, targets),
+            stage: context.plan.is_read(&input).then(|| self.stage.clone()),
+            quarantine: self.quarantine.clone(),
+            spill: self.spill.clone(),
+            memory_bytes: self.transform_memory_bytes,
+            scrubber: self.secrets.scrubber().clone(),
+            meter: StreamMeter::new(transform.name.clone(), Arc::clone(&context.progress)),
+        }
+        .run()
+        .await
     }
 
     async fn read(
@@ -284,7 +329,7 @@ impl Run {
             .await?
             .schemas
             .remove(&stream.name);
-        let loads = self.loads(stream, targets);
+        let loads = self.loads(&Input::Stream(stream.name.clone()), targets);
         let guard_targets: Vec<_> = loads
             .iter()
             .map(|output| Arc::clone(&output.target))
@@ -317,7 +362,7 @@ impl Run {
             loads,
             stage: context
                 .plan
-                .is_staged(&stream.name)
+                .is_read(&Input::Stream(stream.name.clone()))
                 .then(|| self.stage.clone()),
             quarantine: self.quarantine.clone(),
             value_columns: value_columns(&context.plan, &stream.name),
@@ -327,14 +372,10 @@ impl Run {
         read_stream(Arc::new(run), resumed).await
     }
 
-    fn loads(
-        &self,
-        stream: &StreamPlan,
-        targets: &BTreeMap<String, Arc<dyn Target>>,
-    ) -> Vec<LoadOutput> {
-        self.context
-            .plan
-            .loads_of_stream(&stream.name)
+    fn loads(&self, input: &Input, targets: &BTreeMap<String, Arc<dyn Target>>) -> Vec<LoadOutput> {
+        let loads = self.context.plan.loads.iter();
+        loads
+            .filter(|load| load.inputs.contains(input))
             .filter_map(|load| {
                 let target = Arc::clone(targets.get(&load.id)?);
                 Some(LoadOutput {

@@ -20,6 +20,7 @@ mod preview;
 mod quarantine;
 mod read;
 mod stream;
+mod transform;
 mod values;
 
 pub use engine::{Connectors, EmbeddedEngine, Folders};

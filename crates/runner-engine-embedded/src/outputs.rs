@@ -1,11 +1,77 @@
-//! Everything that one lane writes to, at one version of its stream's schema.
+//! Everything that one lane or one transform writes to, at one version of its schema.
+
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use runner_connectors::sink::{PartWriter, RowOrigin};
-use runner_core::{Part, Result};
+use runner_connectors::sink::{PartWriter, RowOrigin, Target, WriterContext};
+use runner_core::commit::table_columns;
+use runner_core::part::Output;
+use runner_core::{Attempt, LoadContext, Part, Result};
 use runner_plan::model::ColumnField;
 
 use crate::added::Additions;
+use crate::parts::PartFolder;
+
+/// Bytes that all writers of a stream may hold in memory together.
+const WRITER_MEMORY_BYTES: usize = 96 * 1024 * 1024;
+/// A writer below this writes row groups too small to be read well.
+const MINIMUM_WRITER_MEMORY_BYTES: usize = 4 * 1024 * 1024;
+
+/// A table that rows go to.
+pub(crate) struct LoadOutput {
+    pub(crate) load: LoadContext,
+    pub(crate) target: Arc<dyn Target>,
+}
+
+/// Where the rows of a stream or a transform go.
+pub(crate) struct Destinations<'a> {
+    pub(crate) loads: &'a [LoadOutput],
+    /// Where transforms read the rows from.
+    pub(crate) stage: Option<&'a PartFolder>,
+    /// The stream or the transform.
+    pub(crate) input: &'a str,
+    pub(crate) attempt: Attempt,
+    /// How many write at once.
+    pub(crate) lanes: usize,
+}
+
+impl Destinations<'_> {
+    /// Writers for rows with these columns.
+    pub(crate) async fn open(
+        &self,
+        rows: Vec<ColumnField>,
+        schema_version: u32,
+    ) -> Result<Outputs> {
+        let writers = self.loads.len() + usize::from(self.stage.is_some());
+        let memory_bytes =
+            (WRITER_MEMORY_BYTES / (self.lanes * writers.max(1))).max(MINIMUM_WRITER_MEMORY_BYTES);
+        let mut loads = Vec::with_capacity(self.loads.len());
+        for LoadOutput { load, target } in self.loads {
+            let additions = Additions::new(&load.plan, &load.id, load.seq, load.nominal_time);
+            let columns = table_columns(&load.plan, &rows);
+            let context = WriterContext {
+                load: load.clone(),
+                input: self.input.to_owned(),
+                attempt: self.attempt,
+                columns: columns.clone(),
+                schema_version,
+                memory_bytes,
+            };
+            let writer = target.writer(context).await?;
+            loads.push(LoadWriter {
+                additions,
+                columns,
+                writer,
+                target_file_bytes: load.plan.target_file_bytes,
+            });
+        }
+        let stage = self.stage.map(|stage| {
+            let output = Output::Stage(self.input.to_owned());
+            stage.writer(output, self.input, rows, schema_version, self.attempt)
+        });
+        Ok(Outputs::new(schema_version, loads, stage))
+    }
+}
 
 /// Writers of one lane. A widened schema opens new ones; the old ones keep their rows until the next barrier.
 pub(crate) struct Outputs {

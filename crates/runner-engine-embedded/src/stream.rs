@@ -8,39 +8,26 @@ use runner_connectors::meter::StreamMeter;
 use runner_connectors::rows::Reason;
 use runner_connectors::schema::{SchemaVersion, StreamSchema};
 use runner_connectors::scrub::Scrubber;
-use runner_connectors::sink::{Target, WriterContext};
 use runner_connectors::source::Source;
 use runner_core::checkpoint::{ResumeState, SchemaRecord, Warning};
-use runner_core::commit::{masked_columns, table_columns};
+use runner_core::commit::masked_columns;
 use runner_core::engine::RunContext;
 use runner_core::part::Output;
 use runner_core::progress::ProgressEvent;
-use runner_core::{Cancel, Error, ErrorKind, LoadContext, Result};
+use runner_core::{Cancel, Error, ErrorKind, Result};
 use runner_plan::StreamPlan;
 use runner_plan::model::ColumnField;
 use runner_spec::model::Masking;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::added::Additions;
 use crate::evaluate::Checks;
 use crate::masking::masked_fields;
-use crate::outputs::{LoadWriter, Outputs};
+use crate::outputs::{Destinations, LoadOutput, Outputs};
 use crate::parts::PartFolder;
 use crate::quarantine::{QuarantineWriter, quarantine_columns};
 
-/// Bytes that all writers of a stream may hold in memory together.
-const WRITER_MEMORY_BYTES: usize = 96 * 1024 * 1024;
-/// A writer below this writes row groups too small to be read well.
-const MINIMUM_WRITER_MEMORY_BYTES: usize = 4 * 1024 * 1024;
-
 /// Values of a parent taken from the store at once.
 const VALUES_PER_PAGE: u32 = 10_000;
-
-/// A table that the stream's rows go to.
-pub(crate) struct LoadOutput {
-    pub(crate) load: LoadContext,
-    pub(crate) target: Arc<dyn Target>,
-}
 
 /// What a [`StreamRun`] is put together from.
 pub(crate) struct StreamParts {
@@ -146,44 +133,16 @@ impl StreamRun {
     }
 
     pub(crate) async fn open_outputs(&self, version: &SchemaVersion) -> Result<Outputs> {
-        let rows = self.output_columns(version);
-        let writers = self.loads.len() + usize::from(self.stage.is_some());
-        let memory_bytes =
-            (WRITER_MEMORY_BYTES / (self.lanes * writers.max(1))).max(MINIMUM_WRITER_MEMORY_BYTES);
-        let mut loads = Vec::with_capacity(self.loads.len());
-        for LoadOutput { load, target } in &self.loads {
-            let additions = Additions::new(&load.plan, &load.id, load.seq, load.nominal_time);
-            let columns = table_columns(&load.plan, &rows);
-            let context = WriterContext {
-                load: load.clone(),
-                input: self.plan.name.clone(),
-                attempt: self.context.claim.attempt,
-                columns: columns.clone(),
-                schema_version: version.version,
-                memory_bytes,
-            };
-            let writer = target.writer(context).await?;
-            loads.push(LoadWriter {
-                additions,
-                columns,
-                writer,
-                target_file_bytes: load.plan.target_file_bytes,
-            });
-        }
-        let stage = match &self.stage {
-            Some(stage) => {
-                let output = Output::Stage(self.plan.name.clone());
-                Some(stage.writer(
-                    output,
-                    &self.plan.name,
-                    rows,
-                    version.version,
-                    self.context.claim.attempt,
-                ))
-            }
-            None => None,
+        let destinations = Destinations {
+            loads: &self.loads,
+            stage: self.stage.as_ref(),
+            input: &self.plan.name,
+            attempt: self.context.claim.attempt,
+            lanes: self.lanes,
         };
-        Ok(Outputs::new(version.version, loads, stage))
+        destinations
+            .open(self.output_columns(version), version.version)
+            .await
     }
 
     pub(crate) fn open_quarantine(&self) -> QuarantineWriter {

@@ -128,11 +128,13 @@ fn sink(job: &Job, load: &LoadPlan) -> Option<SinkReport> {
     })
 }
 
-fn loads_of<'a>(job: &'a Job, stream: &'a str) -> impl Iterator<Item = &'a LoadPlan> {
+/// Names are unique across streams and transforms.
+fn loads_of<'a>(job: &'a Job, name: &'a str) -> impl Iterator<Item = &'a LoadPlan> {
     job.plan.loads.iter().filter(move |load| {
-        load.inputs
-            .iter()
-            .any(|input| matches!(input, Input::Stream(name) if name == stream))
+        load.inputs.iter().any(|input| {
+            let (Input::Stream(known) | Input::Transform(known)) = input;
+            known == name
+        })
     })
 }
 

@@ -51,7 +51,7 @@ pub(crate) enum Command {
     Schema,
     /// Explain a diagnostic's code
     Explain {
-        /// Such as `UIS0203`; all of them without one
+        /// Such as `UIS0203`; `sql` for what portable SQL has; all codes without one
         code: Option<String>,
     },
     /// Show what a run would do

@@ -173,9 +173,14 @@ impl Plan {
 
     /// Whether a transform reads this stream, so that its rows are staged.
     pub fn is_staged(&self, stream: &str) -> bool {
+        self.is_read(&Input::Stream(stream.to_owned()))
+    }
+
+    /// Whether a transform reads these rows, so that they are staged.
+    pub fn is_read(&self, input: &Input) -> bool {
         self.transforms
             .iter()
             .flat_map(|transform| transform.views.values())
-            .any(|input| matches!(input, Input::Stream(name) if name == stream))
+            .any(|view| view == input)
     }
 }

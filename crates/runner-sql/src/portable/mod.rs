@@ -12,6 +12,7 @@ mod order;
 mod output;
 mod parse;
 mod provider;
+mod reference;
 mod relation;
 mod rewrite;
 mod syntax;
@@ -22,6 +23,7 @@ pub mod query;
 
 pub use functions::{Argument, Function, FunctionKind, functions};
 pub use query::{Analysis, View, ViewColumn, analyse};
+pub use reference::reference;
 pub use relation::{Relation, RowStep, RowStepKind};
 pub use types::{CastRule, casts};
 pub use typing::QueryCast;

@@ -55,6 +55,9 @@ pub(crate) fn schema(terminal: Terminal) -> Result<u8> {
     Ok(exit_code::SUCCESS)
 }
 
+/// What `explain` knows beside codes: the operators, functions and casts of portable SQL.
+const SQL_TOPIC: &str = "sql";
+
 /// Explains one code, or lists all of them.
 pub(crate) fn explain(code: Option<&str>, terminal: Terminal) -> Result<u8> {
     let Some(text) = code else {
@@ -66,6 +69,10 @@ pub(crate) fn explain(code: Option<&str>, terminal: Terminal) -> Result<u8> {
         terminal.print(&list)?;
         return Ok(exit_code::SUCCESS);
     };
+    if text.eq_ignore_ascii_case(SQL_TOPIC) {
+        terminal.print(&runner_sql::portable::reference())?;
+        return Ok(exit_code::SUCCESS);
+    }
     let code: Code = text.to_uppercase().parse().map_err(|_| {
         let known: Vec<_> = Code::all().iter().map(|code| code.as_str()).collect();
         let error = Error::new(
