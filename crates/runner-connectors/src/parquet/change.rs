@@ -8,7 +8,7 @@ use runner_spec::model::WriteMode;
 
 use super::layout;
 use super::rewrite::Rewrite;
-use super::scan::{DataFile, FolderFiles, OpenedFile, data_files, open_all};
+use super::scan::{DataFile, FolderFiles, OpenedFile, TableFiles, data_files, open_all};
 use super::scope::Scope;
 use super::target::ParquetTarget;
 use super::writer::PartDetails;
@@ -75,13 +75,13 @@ async fn replace(target: &ParquetTarget, load: &LoadContext, parts: &[&Part]) ->
         }
     }
     let remove = replaced.iter().map(|file| file.path.clone()).collect();
-    let opened = open_all(target.storage(), replaced, &load.columns).await?;
+    let replaced = TableFiles::open(target.storage(), replaced, &load.columns).await?;
     Ok(Change {
         files,
         remove,
         rows: parts.iter().map(|part| part.rows).sum(),
         rows_skipped: 0,
-        rows_replaced: opened.iter().map(OpenedFile::rows).sum(),
+        rows_replaced: replaced.row_count(),
     })
 }
 
@@ -94,15 +94,12 @@ async fn by_key(
 ) -> Result<Option<Change>> {
     let storage = target.storage();
     let before = data_files(storage).await?;
-    let table = open_all(storage, before.clone(), &load.columns).await?;
+    let table = TableFiles::open(storage, before.clone(), &load.columns).await?;
     let incoming = open_all(storage, staged(parts)?, &load.columns).await?;
     let left_out = Marks::new(incoming.len());
     let probed = probe(
         spec,
-        &FolderFiles {
-            storage,
-            files: &table,
-        },
+        &table,
         &FolderFiles {
             storage,
             files: &incoming,
@@ -124,7 +121,7 @@ async fn by_key(
 async fn apply(
     target: &ParquetTarget,
     load: &LoadContext,
-    table: &[OpenedFile],
+    table: &TableFiles<'_>,
     incoming: &[OpenedFile],
     probed: &Probed,
 ) -> Result<Change> {
@@ -134,14 +131,20 @@ async fn apply(
         ..Change::default()
     };
     let touched: BTreeSet<usize> = probed.table.files().collect();
-    let copied: Vec<&OpenedFile> = touched.iter().map(|number| &table[*number]).collect();
-    let columns = all_columns(load, &copied);
+    let mut columns = load.columns.clone();
+    for number in &touched {
+        add_columns(&mut columns, &table.opened(*number).await?.columns);
+    }
     let mut rewrite = Rewrite::new(target.storage(), target.format(), load, &columns)?;
     let mut is_rewriting = false;
     for number in touched {
-        change.remove.push(table[number].file.path.clone());
-        if probed.table.count(number) < table[number].rows() {
-            rewrite.add(&table[number], number, &probed.table).await?;
+        let Some((rows, path)) = table.file(number) else {
+            continue;
+        };
+        change.remove.push(path.to_owned());
+        if probed.table.count(number) < rows {
+            let opened = table.opened(number).await?;
+            rewrite.add(&opened, number, &probed.table).await?;
             is_rewriting = true;
         }
     }
@@ -167,22 +170,21 @@ async fn apply(
     Ok(change)
 }
 
-/// The load's columns, and those that only files of the table have: rows keep them when they are copied. What a file lacks
-/// (the number of the load, in one that was appended without a key) is null in its rows.
-fn all_columns(load: &LoadContext, files: &[&OpenedFile]) -> Vec<ColumnField> {
-    let mut columns = load.columns.clone();
-    for column in files.iter().flat_map(|file| &file.columns) {
-        match columns.iter_mut().find(|known| known.name == column.name) {
-            Some(known) => known.nullable |= column.nullable,
-            None => columns.push(column.clone()),
+/// Adds the columns that only a file of the table has: its rows keep them when they are copied. What the file lacks (the number
+/// of the load, in one that was appended without a key) is null in its rows.
+fn add_columns(columns: &mut Vec<ColumnField>, of_file: &[ColumnField]) {
+    for column in columns.iter_mut() {
+        let own = of_file.iter().find(|own| own.name == column.name);
+        column.nullable |= own.is_none_or(|own| own.nullable);
+    }
+    for own in of_file {
+        if columns.iter().all(|column| column.name != own.name) {
+            columns.push(ColumnField {
+                nullable: true,
+                ..own.clone()
+            });
         }
     }
-    for column in &mut columns {
-        let is_lacking =
-            |file: &&OpenedFile| file.columns.iter().all(|own| own.name != column.name);
-        column.nullable |= files.iter().any(is_lacking);
-    }
-    columns
 }
 
 fn paths(files: &[DataFile]) -> HashSet<String> {

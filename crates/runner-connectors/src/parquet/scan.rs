@@ -25,6 +25,8 @@ use crate::table::infer::{columns_of, normalize};
 const BATCH_ROWS: usize = 8192;
 /// Footers that are read at once.
 const FOOTERS_AT_ONCE: usize = 16;
+/// Footers of a table's files that are kept in memory; those of others are read again when they are needed.
+const FOOTER_BYTES: usize = 48 << 20;
 
 /// A file of the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +74,102 @@ pub(super) async fn open_all(
         .buffered(FOOTERS_AT_ONCE)
         .try_collect()
         .await
+}
+
+/// Files of a table, of which there may be a great many.
+#[derive(Debug)]
+pub(super) struct TableFiles<'a> {
+    storage: &'a Storage,
+    /// Types of the columns that only a folder's name has.
+    columns: &'a [ColumnField],
+    files: Vec<TableFile>,
+}
+
+#[derive(Debug)]
+struct TableFile {
+    file: DataFile,
+    rows: u64,
+    /// Unless memory was short.
+    opened: Option<Arc<OpenedFile>>,
+}
+
+impl<'a> TableFiles<'a> {
+    /// Reads their footers, and keeps as many as there is memory for.
+    pub(super) async fn open(
+        storage: &'a Storage,
+        files: Vec<DataFile>,
+        columns: &'a [ColumnField],
+    ) -> Result<Self> {
+        Self::within(FOOTER_BYTES, storage, files, columns).await
+    }
+
+    async fn within(
+        memory_bytes: usize,
+        storage: &'a Storage,
+        files: Vec<DataFile>,
+        columns: &'a [ColumnField],
+    ) -> Result<Self> {
+        let mut opening = futures::stream::iter(files)
+            .map(|file| OpenedFile::open(storage, file, columns))
+            .buffered(FOOTERS_AT_ONCE);
+        let mut files = Vec::new();
+        let mut held = 0;
+        while let Some(opened) = opening.try_next().await? {
+            held += opened.parquet().memory_size();
+            files.push(TableFile {
+                file: opened.file.clone(),
+                rows: opened.rows(),
+                opened: (held <= memory_bytes).then(|| Arc::new(opened)),
+            });
+        }
+        Ok(Self {
+            storage,
+            columns,
+            files,
+        })
+    }
+
+    /// Rows of a file, and its path.
+    pub(super) fn file(&self, number: usize) -> Option<(u64, &str)> {
+        let file = self.files.get(number)?;
+        Some((file.rows, &file.file.path))
+    }
+
+    pub(super) fn row_count(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+
+    pub(super) async fn opened(&self, number: usize) -> Result<Arc<OpenedFile>> {
+        let Some(file) = self.files.get(number) else {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!("a table has no file {number}"),
+            ));
+        };
+        match &file.opened {
+            Some(opened) => Ok(Arc::clone(opened)),
+            None => OpenedFile::open(self.storage, file.file.clone(), self.columns)
+                .await
+                .map(Arc::new),
+        }
+    }
+}
+
+#[async_trait]
+impl KeyedFiles for TableFiles<'_> {
+    fn rows(&self) -> Vec<u64> {
+        self.files.iter().map(|file| file.rows).collect()
+    }
+
+    async fn read(
+        &self,
+        file: usize,
+        columns: &[ColumnField],
+        ranges: Option<&KeyRanges>,
+    ) -> Result<FileRowsStream<'_>> {
+        let opened = self.opened(file).await?;
+        opened.read_holding(self.storage, columns, ranges)
+    }
 }
 
 impl OpenedFile {
@@ -222,7 +320,7 @@ impl RowLayout {
     }
 }
 
-/// Files of a table, or the parts of a load, as something that keys can be read from.
+/// The parts of a load as something that keys can be read from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FolderFiles<'a> {
     pub storage: &'a Storage,
@@ -241,19 +339,29 @@ impl KeyedFiles for FolderFiles<'_> {
         columns: &[ColumnField],
         ranges: Option<&KeyRanges>,
     ) -> Result<FileRowsStream<'_>> {
-        let Some(file) = self.files.get(file) else {
-            return Ok(futures::stream::empty().boxed());
-        };
-        let row_groups = match ranges {
-            None => file.all_row_groups(),
-            Some(ranges) if file.folder_excludes(ranges)? => Vec::new(),
-            Some(ranges) => matching_row_groups(file.parquet(), file.schema(), ranges)?,
-        };
-        file.read(self.storage, columns, &row_groups)
+        match self.files.get(file) {
+            Some(file) => file.read_holding(self.storage, columns, ranges),
+            None => Ok(futures::stream::empty().boxed()),
+        }
     }
 }
 
 impl OpenedFile {
+    /// These columns of the row groups that can hold one of the keys.
+    fn read_holding(
+        &self,
+        storage: &Storage,
+        columns: &[ColumnField],
+        ranges: Option<&KeyRanges>,
+    ) -> Result<FileRowsStream<'static>> {
+        let row_groups = match ranges {
+            None => self.all_row_groups(),
+            Some(ranges) if self.folder_excludes(ranges)? => Vec::new(),
+            Some(ranges) => matching_row_groups(self.parquet(), self.schema(), ranges)?,
+        };
+        self.read(storage, columns, &row_groups)
+    }
+
     /// Whether the folder's name alone says that no key is in here.
     fn folder_excludes(&self, ranges: &KeyRanges) -> Result<bool> {
         let own = self.schema().fields().len();
@@ -297,3 +405,6 @@ fn failed(location: &str, error: parquet::errors::ParquetError) -> Error {
 fn internal(error: arrow::error::ArrowError) -> Error {
     Error::new(ErrorKind::Internal, "failed to lay out rows that were read").with_source(error)
 }
+
+#[cfg(test)]
+mod tests;
