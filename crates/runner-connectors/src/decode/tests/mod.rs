@@ -8,6 +8,7 @@
 mod conversion;
 mod envelope;
 mod faults;
+mod parquet;
 mod widening;
 
 use super::harness::{Case, Decoded, column, field, steps};
