@@ -75,14 +75,14 @@ pub(super) struct Gone;
 /// A piece being delivered. Dropping it stops its thread at the next batch.
 pub(super) struct FileChain {
     stream: Arc<StreamState>,
-    piece: Piece,
-    key: ChainKey,
+    opening: Opening,
     steps: mpsc::Receiver<Result<Fetched>>,
     has_delivered: bool,
     is_ended: bool,
 }
 
 /// What a chain is opened with.
+#[derive(Clone)]
 pub(super) struct Opening {
     pub(super) piece: Piece,
     pub(super) request: ChainRequest,
@@ -93,84 +93,82 @@ pub(super) struct Opening {
 impl FileChain {
     pub(super) fn start(stream: &Arc<StreamState>, opening: Opening) -> Self {
         let (sender, steps) = mpsc::channel(STEPS);
-        let Opening {
-            piece,
-            request,
-            from,
-            constants,
-        } = opening;
-        let key = request.key;
+        let from = opening.from.as_ref();
         let reading = Reading {
             stream: Arc::clone(stream),
-            piece: piece.clone(),
-            constants,
-            key: key.clone(),
-            generation: request.generation,
+            piece: opening.piece.clone(),
+            constants: opening.constants.clone(),
+            key: opening.request.key.clone(),
+            generation: opening.request.generation,
             total: None,
-            pages: from.as_ref().map_or(0, |position| position.pages),
-            rows: from.as_ref().map_or(0, |position| position.rows),
+            pages: from.map_or(0, |position| position.pages),
+            rows: from.map_or(0, |position| position.rows),
             at: from
-                .as_ref()
                 .and_then(|position| position.next.clone())
                 .unwrap_or(PageCursor::First),
             steps: sender,
         };
         let has_delivered = from.is_some();
-        let known = stream.unreadable(key.index);
+        let known = stream.unreadable(opening.request.key.index);
         tokio::task::spawn_blocking(move || match known {
             Some(unreadable) => reading.set_aside(&unreadable),
             None => reading.run(),
         });
         Self {
             stream: Arc::clone(stream),
-            piece,
-            key,
+            opening,
             steps,
             has_delivered,
             is_ended: false,
         }
     }
 
-    /// A file whose content can't be read is one bad file among others, unless there is no other.
-    fn failed(&mut self, error: Error) -> Result<Fetched> {
+    /// A file whose content can't be read is one bad file among others, unless there is no other. What was delivered of it is read anew
+    /// as nothing; none where nothing was, and the file's own row follows at once.
+    fn failed(&mut self, error: Error) -> Result<Option<Fetched>> {
         self.is_ended = true;
-        let error = self.stream.located(error, &self.piece);
+        let error = self.stream.located(error, &self.opening.piece);
         let is_bad_file = error.kind() == ErrorKind::SourceData
             && self.stream.schema.start_over().is_none()
             && !self.stream.cancel.is_cancelled();
-        if !is_bad_file || !self.stream.set_aside(self.key.index, &error) {
+        let index = self.opening.request.key.index;
+        if !is_bad_file || !self.stream.set_aside(index, &error) {
             return Err(error);
         }
-        let rows = if self.has_delivered {
-            "its rows are"
-        } else {
-            "it is"
-        };
-        Ok(Fetched::Restart {
-            reason: format!("it can't be read to its end, and {rows} set aside as a whole"),
-        })
+        if self.has_delivered {
+            return Ok(Some(Fetched::Restart {
+                reason: "it can't be read to its end, and is set aside as a whole".to_owned(),
+            }));
+        }
+        let stream = Arc::clone(&self.stream);
+        *self = Self::start(&stream, self.opening.clone());
+        Ok(None)
     }
 }
 
 #[async_trait]
 impl Chain for FileChain {
     async fn next(&mut self) -> Result<Option<Fetched>> {
-        if self.is_ended {
-            return Ok(None);
-        }
-        match self.steps.recv().await {
-            None => {
-                self.is_ended = true;
-                Err(error::stopped())
+        while !self.is_ended {
+            match self.steps.recv().await {
+                None => {
+                    self.is_ended = true;
+                    return Err(error::stopped());
+                }
+                Some(Err(error)) => {
+                    if let Some(step) = self.failed(error)? {
+                        return Ok(Some(step));
+                    }
+                }
+                Some(Ok(step)) => {
+                    self.has_delivered = true;
+                    self.is_ended =
+                        matches!(&step, Fetched::PageEnd(page) if page.position.end.is_some());
+                    return Ok(Some(step));
+                }
             }
-            Some(Err(error)) => self.failed(error).map(Some),
-            Some(Ok(step)) => {
-                self.has_delivered = true;
-                self.is_ended =
-                    matches!(&step, Fetched::PageEnd(page) if page.position.end.is_some());
-                Ok(Some(step))
-            }
         }
+        Ok(None)
     }
 }
 

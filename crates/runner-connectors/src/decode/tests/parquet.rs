@@ -29,10 +29,7 @@ fn array(array: impl Array + 'static) -> ArrayRef {
 #[test]
 fn columns_are_taken_as_they_are() {
     let id: ArrayRef = array(StringArray::from(vec!["u1", "u2"]));
-    let user = StructArray::from(vec![(
-        Arc::new(Field::new("id", DataType::Utf8, true)),
-        id,
-    )]);
+    let user = StructArray::from(vec![(Arc::new(Field::new("id", DataType::Utf8, true)), id)]);
     let page = file(vec![
         ("id", array(Int32Array::from(vec![1, 2]))),
         ("price", array(Float64Array::from(vec![Some(1.5), None]))),
@@ -65,15 +62,15 @@ fn columns_are_taken_as_they_are() {
 #[test]
 fn the_contract_converts_values_and_sets_aside_rows_that_have_none() {
     let id: ArrayRef = array(StringArray::from(vec!["u1", "u2", "u3"]));
-    let user = StructArray::from(vec![(
-        Arc::new(Field::new("id", DataType::Utf8, true)),
-        id,
-    )]);
+    let user = StructArray::from(vec![(Arc::new(Field::new("id", DataType::Utf8, true)), id)]);
     let page = file(vec![
         ("id", array(StringArray::from(vec!["12", "x", "13"]))),
         ("code", array(Int64Array::from(vec![7, 8, 9]))),
         ("user", array(user)),
-        ("dropped", array(Int64Array::from(vec![Some(1), None, Some(3)]))),
+        (
+            "dropped",
+            array(Int64Array::from(vec![Some(1), None, Some(3)])),
+        ),
     ]);
     let mut case = Case::new(DataFormat::Parquet)
         .fixed("id", T::Integer)
@@ -128,5 +125,9 @@ fn a_file_that_is_none_says_so() {
     let mut case = Case::new(DataFormat::Parquet);
     case.options.max_document_bytes = 10;
     let error = case.decode(&whole).expect_err("too large");
-    assert!(error.message().starts_with("a Parquet file in a response is larger"));
+    assert!(
+        error
+            .message()
+            .starts_with("a Parquet file in a response is larger")
+    );
 }

@@ -122,7 +122,7 @@ async fn bad_rows_go_to_the_quarantine_with_their_numbers() {
 #[tokio::test]
 async fn one_bad_file() {
     let good = "id,name\n1,a\n2,b\n";
-    let packed = gzip("id,name\n7,x\n".repeat(20_000).as_bytes());
+    let packed = gzip("id,name\n7,x\n".repeat(60_000).as_bytes());
     let mut fixture = Fixture::new("*")
         .with("a.csv", good)
         .with("b.csv.gz", &packed[..packed.len() - 10])
@@ -131,7 +131,7 @@ async fn one_bad_file() {
     fixture.sizes.batch_rows = Some(100);
     let taken = fixture.read().await.unwrap();
     assert_eq!(taken.rows.len(), 4, "no row of a bad file is loaded");
-    assert_eq!(taken.restarts.len(), 2);
+    assert_eq!(taken.restarts.len(), 1, "only one had given rows");
     assert_eq!(taken.warnings(), ["unreadable_file", "unreadable_file"]);
     assert!(taken.invalid[0].starts_with("0 unreadable_file: the compressed file is truncated"));
     assert!(taken.invalid[1].contains("the compressed file is damaged"));
