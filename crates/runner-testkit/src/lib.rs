@@ -8,6 +8,7 @@
 )]
 
 pub mod clock;
+pub mod fuzz;
 pub mod memory_store;
 pub mod plans;
 pub mod secret_contract;

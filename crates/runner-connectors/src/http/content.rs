@@ -95,7 +95,14 @@ pub(super) fn judge(judged: Judged<'_>) -> Result<(), Failure> {
             ErrorKind::SourceData,
             format!("the response has nothing at `{path}`"),
         )
-        .with_context("found", names(envelope))
+        .with_context(
+            "found",
+            judged
+                .summary
+                .instead
+                .clone()
+                .unwrap_or_else(|| names(envelope)),
+        )
         .with_help("check `response_path`"),
     }
     .into())

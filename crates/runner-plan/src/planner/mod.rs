@@ -45,6 +45,7 @@ pub use credentials::refresh_tokens;
 pub(crate) use engine::name as engine_name;
 pub(crate) use loads::kind_name;
 pub(crate) use partitions::text as partition_text;
+pub use row_paths::parse_json_path;
 pub(crate) use row_paths::path_text;
 
 /// Decides everything before the first request, and reports all that is wrong at once.

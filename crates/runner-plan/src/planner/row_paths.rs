@@ -24,7 +24,7 @@ pub(crate) fn parse_field_path(text: &str) -> Option<RowPath> {
 }
 
 /// A JSONPath: steps where it is names, indices and `[*]`, else a query (RFC 9535). Nothing where it is neither.
-pub(crate) fn parse_json_path(text: &str) -> Option<RowPath> {
+pub fn parse_json_path(text: &str) -> Option<RowPath> {
     let text = text.trim();
     if let Some(steps) = text.strip_prefix('$').and_then(parse_steps) {
         return Some(RowPath::Steps(steps));

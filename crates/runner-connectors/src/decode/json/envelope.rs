@@ -508,10 +508,11 @@ impl JsonPage {
     fn malformed(&self, at: usize, what: &str) -> Error {
         let offset = self.input.before + at as u64;
         let origin = &self.batch.options.origin;
-        if self.input.is_sealed() && at + 1 >= self.batch.buffer.len() {
+        let near = self.batch.buffer.get(at..).unwrap_or_default();
+        let is_last = at + 1 >= self.batch.buffer.len();
+        if self.input.is_sealed() && (is_last || (!self.frames.is_empty() && is_begun(near))) {
             return error::truncated(origin, FORMAT, offset);
         }
-        let near = self.batch.buffer.get(at..).unwrap_or_default();
         error::malformed(origin, FORMAT, offset, what, near)
     }
 
@@ -525,6 +526,17 @@ impl JsonPage {
             error
         }
     }
+}
+
+/// Whether this is the beginning of a word or a number, and nothing follows it.
+fn is_begun(rest: &[u8]) -> bool {
+    let rest = rest.trim_ascii_end();
+    let words: [&[u8]; 3] = [b"true", b"false", b"null"];
+    !rest.is_empty()
+        && (words.iter().any(|word| word.starts_with(rest))
+            || rest
+                .iter()
+                .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte)))
 }
 
 enum Fault {
