@@ -9,7 +9,7 @@ use runner_plan::model::RowPathStep;
 use super::cursor::{Cursor, Stop};
 use super::paths::path_text;
 use super::rows::JsonRows;
-use super::scanner::Scanner;
+use super::scanner::{Scanner, is_begun};
 use crate::decode::FormatDecoder;
 use crate::decode::batch::Batch;
 use crate::decode::captures::{Captures, Place};
@@ -526,17 +526,6 @@ impl JsonPage {
             error
         }
     }
-}
-
-/// Whether this is the beginning of a word or a number, and nothing follows it.
-fn is_begun(rest: &[u8]) -> bool {
-    let rest = rest.trim_ascii_end();
-    let words: [&[u8]; 3] = [b"true", b"false", b"null"];
-    !rest.is_empty()
-        && (words.iter().any(|word| word.starts_with(rest))
-            || rest
-                .iter()
-                .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte)))
 }
 
 enum Fault {

@@ -110,3 +110,14 @@ impl Scanner {
         false
     }
 }
+
+/// Whether this is the beginning of a word or a number, and nothing follows it.
+pub(crate) fn is_begun(rest: &[u8]) -> bool {
+    let rest = rest.trim_ascii_end();
+    let words: [&[u8]; 3] = [b"true", b"false", b"null"];
+    !rest.is_empty()
+        && (words.iter().any(|word| word.starts_with(rest))
+            || rest
+                .iter()
+                .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte)))
+}
