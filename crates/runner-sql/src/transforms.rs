@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use runner_plan::describe::Cast;
-use runner_plan::model::{ColumnField, ColumnType, Input, StreamPlan};
+use runner_plan::model::{CheckKind, ColumnField, ColumnType, Input, StreamPlan};
 use runner_plan::{Plan, TransformPlan};
 use runner_spec::model::Masking;
 use runner_spec::{Code, Diagnostic, FieldPath, nearest};
@@ -82,14 +82,32 @@ pub fn analyse_transform(
             })
         })
         .collect();
-    analyse(Query {
+    let mut analysis = analyse(Query {
         sql: &transform.sql,
         path: &transform.path,
         views: &views,
         candidates,
         contract: &transform.columns,
         now,
-    })
+    });
+    // Rows with a null there go to the quarantine.
+    let is_required = |name: &str| {
+        transform
+            .checks
+            .iter()
+            .any(|check| check.kind == CheckKind::Required && check.column == name)
+    };
+    for column in &mut analysis.columns {
+        column.nullable &= !is_required(&column.name);
+    }
+    for column in analysis
+        .relation
+        .iter_mut()
+        .flat_map(|relation| &mut relation.columns)
+    {
+        column.nullable &= !is_required(&column.name);
+    }
+    analysis
 }
 
 /// Names by which a query could read something of the plan.
@@ -173,5 +191,43 @@ fn keys(plan: &Plan, transform: &str, view: &View, diagnostics: &mut Vec<Diagnos
                 .help(help),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runner_plan::model::{Check, CheckOrigin};
+
+    use super::*;
+
+    #[test]
+    fn a_key_holds_no_nulls() {
+        let field = |name: &str| ColumnField {
+            name: name.to_owned(),
+            column_type: ColumnType::Integer,
+            nullable: true,
+        };
+        let input = Input::Stream("sales".to_owned());
+        let transform = TransformPlan {
+            name: "t".to_owned(),
+            path: "provider.transforms[0]".to_owned(),
+            sql: "SELECT shop, n FROM sales".to_owned(),
+            views: BTreeMap::from([("sales".to_owned(), input.clone())]),
+            checks: vec![Check {
+                column: "shop".to_owned(),
+                kind: CheckKind::Required,
+                origin: CheckOrigin::PrimaryKey,
+                path: String::new(),
+            }],
+            columns: Vec::new(),
+            output: Vec::new(),
+            primary_key: vec!["shop".to_owned()],
+        };
+        let view = closed_view("sales", &[field("shop"), field("n")], &[]);
+        let known = BTreeMap::from([(input, view)]);
+        let analysis = analyse_transform(&transform, &known, &[], DateTime::UNIX_EPOCH);
+        let columns = analysis.relation.unwrap().columns;
+        let nullable: Vec<bool> = columns.iter().map(|column| column.nullable).collect();
+        assert_eq!(nullable, [false, true]);
     }
 }

@@ -352,7 +352,6 @@ impl Writing<'_> {
         self.parts.extend(self.outputs.seal().await?);
         self.parts.extend(self.quarantine.seal().await?);
         let context = &self.run.context;
-        self.counters.pages = 1;
         let position = Position {
             chain: ChainKey::default(),
             generation: ORIGIN.generation,

@@ -12,7 +12,7 @@ use super::findings::{Findings, at, did_you_mean};
 use super::routing::Routing;
 use super::sql_tables::tables;
 use super::types;
-use crate::model::{Input, TransformPlan};
+use crate::model::{CheckKind, CheckOrigin, Input, TransformPlan};
 
 /// Transforms with the views that their queries read.
 #[derive(Clone, Debug, Default)]
@@ -181,25 +181,44 @@ pub(crate) fn build(context: Context<'_>, views: &Views, routing: &Routing) -> V
                 .schema_contract
                 .as_ref()
                 .filter(|_| routing.has_contract_for_transform(&transform.name));
+            let mut checks = contract.map(checks::contract).unwrap_or_default();
+            let (primary_key, key_path) = declared_key(context, routing, &transform.name);
+            let is_checked = |key: &String| {
+                checks
+                    .iter()
+                    .any(|check| check.kind == CheckKind::Required && check.column == *key)
+            };
+            // A null key can't be loaded.
+            let unchecked: Vec<String> = primary_key
+                .iter()
+                .filter(|key| !is_checked(key))
+                .cloned()
+                .collect();
+            checks::presence(&unchecked, CheckOrigin::PrimaryKey, &key_path, &mut checks);
             TransformPlan {
                 name: transform.name.clone(),
                 path: transform.path.to_string(),
                 sql: transform.sql.clone(),
                 views: transform.views.clone(),
-                checks: contract.map(checks::contract).unwrap_or_default(),
+                checks,
                 columns: contract.map(types::contract_fields).unwrap_or_default(),
                 output: Vec::new(),
-                primary_key: declared_key(context, routing, &transform.name),
+                primary_key,
             }
         })
         .collect()
 }
 
-/// The key of the sink whose declared table takes the output; several sinks may name the same one.
-fn declared_key(context: Context<'_>, routing: &Routing, transform: &str) -> Vec<String> {
+/// The key of the sink whose declared table takes the output, and where it stands; several sinks may name the same one.
+fn declared_key(
+    context: Context<'_>,
+    routing: &Routing,
+    transform: &str,
+) -> (Vec<String>, FieldPath) {
     let sinks = context.spec().provider.sinks.iter().zip(&routing.sinks);
     sinks
-        .filter(|(_, routes)| {
+        .enumerate()
+        .filter(|(_, (_, routes))| {
             routes.routes.iter().any(|route| {
                 route.is_declared
                     && route
@@ -207,7 +226,10 @@ fn declared_key(context: Context<'_>, routing: &Routing, transform: &str) -> Vec
                         .contains(&Input::Transform(transform.to_owned()))
             })
         })
-        .map(|(sink, _)| sink.load.primary_key.clone())
-        .find(|key| !key.is_empty())
+        .map(|(index, (sink, _))| {
+            let path = at::sink(index).key("primary_key");
+            (sink.load.primary_key.clone(), path)
+        })
+        .find(|(key, _)| !key.is_empty())
         .unwrap_or_default()
 }
