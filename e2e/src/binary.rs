@@ -106,6 +106,13 @@ impl Invocation {
         self
     }
 
+    /// Runs it there: a document may name files beside it.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
     /// The command itself, for whoever runs it below another program.
     pub fn command(&self) -> &Command {
         &self.command

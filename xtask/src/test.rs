@@ -15,7 +15,7 @@ use crate::{
     command::{cargo, inherited},
     generated, provision,
     toolbox::tool,
-    workspace::{BINARY, BINARY_PACKAGE, Workspace},
+    workspace::{BINARY, Workspace},
 };
 
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,7 @@ struct Report {
 }
 
 /// The cheap checks come first: who forgot to format learns it in a second, not after the build.
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 14] = [
     Step {
         name: "format",
         about: "rustfmt",
@@ -102,11 +102,6 @@ const STEPS: [Step; 15] = [
         check: lint_fault_points,
     },
     Step {
-        name: "lint-minimal",
-        about: "clippy without default features",
-        check: lint_minimal,
-    },
-    Step {
         name: "servers",
         about: "real servers for the tests",
         check: provide_servers,
@@ -142,7 +137,7 @@ const STEPS: [Step; 15] = [
 const STEPS_FOR_FILTERS: [&str; 3] = ["servers", "build", "tests"];
 
 /// Compiled into the binary under test, so that tests can crash it at a chosen point.
-const FAULT_POINTS: &str = "fault-points";
+const FAULT_POINTS: [&str; 2] = ["--features", "runner/fault-points"];
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.list {
@@ -326,22 +321,8 @@ fn lint(_: &mut Session) -> Result<Verdict> {
     clippy(&[])
 }
 
-fn lint_fault_points(session: &mut Session) -> Result<Verdict> {
-    match fault_points(session) {
-        [] => Ok(Verdict::Skipped(format!(
-            "`{BINARY_PACKAGE}` has no feature `{FAULT_POINTS}`"
-        ))),
-        features => clippy(features),
-    }
-}
-
-fn lint_minimal(session: &mut Session) -> Result<Verdict> {
-    if !session.workspace.binary_has_feature("default") {
-        return Ok(Verdict::Skipped(format!(
-            "`{BINARY_PACKAGE}` has no default features"
-        )));
-    }
-    clippy(&["--no-default-features"])
+fn lint_fault_points(_: &mut Session) -> Result<Verdict> {
+    clippy(&FAULT_POINTS)
 }
 
 fn provide_servers(session: &mut Session) -> Result<Verdict> {
@@ -356,12 +337,12 @@ fn provide_servers(session: &mut Session) -> Result<Verdict> {
     }
 }
 
-fn build(session: &mut Session) -> Result<Verdict> {
+fn build(_: &mut Session) -> Result<Verdict> {
     inherited(
         cargo()
             .args(["build", "--workspace", "--bin", BINARY, "--locked"])
             .args(quiet())
-            .args(fault_points(session)),
+            .args(FAULT_POINTS),
     )?;
     Ok(passed(""))
 }
@@ -391,7 +372,7 @@ fn run_tests(session: &mut Session) -> Result<Verdict> {
     };
     command
         .args(["--workspace", "--locked"])
-        .args(fault_points(session))
+        .args(FAULT_POINTS)
         .args(&session.filters);
     command
         .env("INGESTION_RUNNER_BINARY", session.workspace.binary("debug"))
@@ -401,10 +382,12 @@ fn run_tests(session: &mut Session) -> Result<Verdict> {
 }
 
 fn run_doctests(_: &mut Session) -> Result<Verdict> {
+    // With the features of the tests, so that nothing is compiled again.
     inherited(
         cargo()
             .args(["test", "--workspace", "--doc", "--locked"])
-            .args(quiet()),
+            .args(quiet())
+            .args(FAULT_POINTS),
     )?;
     Ok(passed(""))
 }
@@ -420,14 +403,6 @@ fn document(_: &mut Session) -> Result<Verdict> {
 }
 
 /// Tests and the binary they drive are built together with the same features, so that nothing is compiled twice.
-fn fault_points(session: &Session) -> &'static [&'static str] {
-    if session.workspace.binary_has_feature(FAULT_POINTS) {
-        &["--features", "runner/fault-points"]
-    } else {
-        &[]
-    }
-}
-
 /// A person watches the build; a log needs only what went wrong.
 fn quiet() -> &'static [&'static str] {
     if in_ci() { &["--quiet"] } else { &[] }

@@ -1,7 +1,7 @@
-//! What cargo says about this workspace: its packages, their declared dependencies and features.
+//! What cargo says about this workspace: its packages, their declared dependencies.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -26,7 +26,6 @@ pub(crate) struct Workspace {
 pub(crate) struct Package {
     pub name: String,
     pub dependencies: Vec<Dependency>,
-    pub features: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,13 +52,6 @@ impl Workspace {
             .iter()
             .map(|package| package.name.as_str())
             .collect()
-    }
-
-    /// Whether the binary's package has a feature.
-    pub(crate) fn binary_has_feature(&self, feature: &str) -> bool {
-        self.packages
-            .iter()
-            .any(|package| package.name == BINARY_PACKAGE && package.features.contains_key(feature))
     }
 
     /// Where a build of the binary in a profile lands (`debug` for the profile `dev`).

@@ -193,7 +193,6 @@ mod tests {
                 name: to.to_owned(),
                 kind: kind.map(str::to_owned),
             }],
-            features: BTreeMap::new(),
         };
         let members = ARROWS.iter().map(|(name, _)| *name).collect();
         violations_of(&package, &members, &closure(&ARROWS))

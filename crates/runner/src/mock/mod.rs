@@ -5,6 +5,7 @@
 
 mod answer;
 mod pages;
+mod pattern;
 mod rows;
 mod shape;
 

@@ -6,6 +6,7 @@ use rand::{Rng, SeedableRng};
 use runner_spec::model::PropertyType;
 use serde_json::{Map, Value, json};
 
+use super::pattern;
 use super::shape::{EndpointShape, Field};
 
 /// What distinguishes a chain's rows.
@@ -74,9 +75,44 @@ fn value(
         PropertyType::Time => json!(at.time().format("%H:%M:%S").to_string()),
         PropertyType::Uuid => json!(format!("00000000-0000-4000-8000-{number:012x}")),
         PropertyType::String => json!(text(field, number, is_parent, random)),
-        PropertyType::Array => json!([format!("tag{}", random.random_range(1..9_u8))]),
-        PropertyType::Object => json!({ "note": format!("row {number}") }),
+        PropertyType::Array => array(field, chain, number, random),
+        PropertyType::Object if field.members.is_empty() => {
+            json!({ "note": format!("row {number}") })
+        }
+        PropertyType::Object => {
+            let mut object = Map::new();
+            for member in &field.members {
+                let value = value(member, chain, number, false, random);
+                object.insert(member.name.clone(), value);
+            }
+            Value::Object(object)
+        }
     }
+}
+
+/// As many items as the contract asks for, at least one; no two are the same where the contract says so.
+fn array(field: &Field, chain: &Chain<'_>, number: u64, random: &mut StdRng) -> Value {
+    let limits = &field.constraints;
+    let most = limits.max_items.unwrap_or(u64::MAX);
+    let count = limits.min_items.unwrap_or(1).max(1).min(most);
+    let Some(items) = &field.items else {
+        let first = random.random_range(1..9_u64);
+        return (0..count)
+            .map(|item| json!(format!("tag{}", first + item)))
+            .collect();
+    };
+    let mut items = items.as_ref().clone();
+    items.is_unique |= limits.unique_items;
+    (0..count)
+        .map(|item| {
+            let number = if items.is_unique {
+                number.wrapping_mul(count) + item
+            } else {
+                number
+            };
+            value(&items, chain, number, false, random)
+        })
+        .collect()
 }
 
 fn spread_date(number: u64) -> NaiveDate {
@@ -122,6 +158,9 @@ fn float(field: &Field, random: &mut StdRng) -> Value {
 
 fn text(field: &Field, number: u64, is_parent: bool, random: &mut StdRng) -> String {
     let limits = &field.constraints;
+    if let Some(pattern) = &limits.pattern {
+        return pattern::text(pattern, random);
+    }
     let unique = field.is_unique || is_parent && random.random_bool(1.0);
     let text = match limits.format.as_deref() {
         Some("email") => format!("user{number}@example.com"),

@@ -36,6 +36,10 @@ pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) kind: PropertyType,
     pub(crate) constraints: Constraints,
+    /// Of an array.
+    pub(crate) items: Option<Box<Field>>,
+    /// Of an object.
+    pub(crate) members: Vec<Field>,
     /// No two rows of a chain share a value.
     pub(crate) is_unique: bool,
     /// Grows from row to row.
@@ -296,18 +300,42 @@ fn field(source: &str, target: &str, endpoint: &Endpoint, contract: &Contract) -
         .incremental
         .as_ref()
         .is_some_and(|plan| plan.cursor_field == target || plan.cursor_field == source);
-    Field {
-        name: source.trim_start_matches("$.").to_owned(),
-        kind,
-        constraints,
-        is_unique: endpoint
-            .load
-            .primary_key
-            .iter()
-            .any(|key| key == target || key == source),
-        is_cursor,
-        is_epoch: kind == PropertyType::DateTime && source.len() <= 2,
-        variable: None,
+    let mut field = Field::nested(source.trim_start_matches("$."), property);
+    field.is_epoch = kind == PropertyType::DateTime && source.len() <= 2;
+    field.kind = kind;
+    field.constraints = constraints;
+    field.is_cursor = is_cursor;
+    field.is_unique = endpoint
+        .load
+        .primary_key
+        .iter()
+        .any(|key| key == target || key == source);
+    field
+}
+
+impl Field {
+    /// A field as the contract has it, with what is in it.
+    fn nested(name: &str, property: Option<&Property>) -> Self {
+        let within = |(name, property): (&String, &Property)| Self::nested(name, Some(property));
+        Self {
+            name: name.to_owned(),
+            kind: property
+                .and_then(|property| property.kind)
+                .unwrap_or(PropertyType::String),
+            constraints: property
+                .map(|property| property.constraints.clone())
+                .unwrap_or_default(),
+            items: property
+                .and_then(|property| property.items.as_deref())
+                .map(|items| Box::new(Self::nested("", Some(items)))),
+            members: property
+                .map(|property| property.properties.iter().map(within).collect())
+                .unwrap_or_default(),
+            is_unique: false,
+            is_cursor: false,
+            is_epoch: false,
+            variable: None,
+        }
     }
 }
 
