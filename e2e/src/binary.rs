@@ -113,6 +113,11 @@ impl Invocation {
         self
     }
 
+    /// The command, to be run in another way.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// The command itself, for whoever runs it below another program.
     pub fn command(&self) -> &Command {
         &self.command

@@ -33,7 +33,7 @@ const POINTS: [&str; 6] = [
     "commit.*.during:3",
     "cursor.before",
 ];
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     let started = Instant::now();

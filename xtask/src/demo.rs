@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use runner_e2e::{Process, Signal, repository};
+use runner_e2e::{Mock, repository};
 use serde_json::Value;
 
 use crate::{
@@ -22,7 +22,6 @@ const DOCUMENT: &str = "examples/polygon-api.yaml";
 const SECRETS: &str = include_str!("../demo/secrets.json");
 /// Shows Parquet files without any code of the runner.
 const VIEWER: &str = "table-viewer";
-const LISTENING: &str = "listening on ";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -53,15 +52,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     write_private(&secrets, SECRETS)?;
 
     println!("==> starting a local market-data API: pages by cursor, an API key, a rate limit");
-    let api = MarketDataApi::start(&binary, &secrets, options.rows)?;
-    println!("    {}", api.url);
+    let api = market_data_api(&binary, &secrets, options.rows)?;
+    println!("    {}", api.url());
 
     println!("==> running {DOCUMENT} against it");
     let data = folder.join("data");
     let mut command = Command::new(&binary);
-    command
-        .current_dir(repository())
-        .args(["sample", DOCUMENT, "--json", "--base-url", &api.url]);
+    command.current_dir(repository()).args([
+        "sample",
+        DOCUMENT,
+        "--json",
+        "--base-url",
+        &api.url(),
+    ]);
     command
         .arg("--secrets")
         .arg(&secrets)
@@ -93,38 +96,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// The API that the document describes, served from generated rows by the binary itself.
-struct MarketDataApi {
-    url: String,
-    _process: Process,
-}
-
-impl MarketDataApi {
-    fn start(binary: &Path, secrets: &Path, rows: u32) -> Result<Self> {
-        let mut command = Command::new(binary);
-        command
-            .current_dir(repository())
-            .args(["mock", DOCUMENT, "--rows", &rows.to_string()]);
-        command.arg("--secrets").arg(secrets);
-        let mut process = Process::start(
-            "market-data API",
-            &mut command,
-            tempfile::tempdir()?,
-            Signal::Terminate,
-        )?;
-        process.wait_until(|process| listening_at(&process.log()).is_some())?;
-        let url =
-            listening_at(&process.log()).context("the API's address has gone from its log")?;
-        Ok(Self {
-            url,
-            _process: process,
-        })
-    }
-}
-
-fn listening_at(log: &str) -> Option<String> {
-    log.lines()
-        .find_map(|line| line.split_once(LISTENING))
-        .map(|(_, url)| url.trim().to_owned())
+fn market_data_api(binary: &Path, secrets: &Path, rows: u32) -> Result<Mock> {
+    let mut command = Command::new(binary);
+    command
+        .current_dir(repository())
+        .args(["mock", DOCUMENT, "--rows", &rows.to_string()])
+        .arg("--secrets")
+        .arg(secrets);
+    Mock::start(&mut command)
 }
 
 /// A folder of the demo's own, emptied, so that every demo begins with nothing.
