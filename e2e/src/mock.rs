@@ -38,3 +38,15 @@ fn listening_at(log: &str) -> Option<String> {
         .find_map(|line| line.split_once(LISTENING))
         .map(|(_, url)| url.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_the_log() {
+        let log = "seed 7\nlistening on http://127.0.0.1:4711\nGET /\n";
+        assert_eq!(listening_at(log).as_deref(), Some("http://127.0.0.1:4711"));
+        assert_eq!(listening_at("starting"), None);
+    }
+}

@@ -58,13 +58,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("==> running {DOCUMENT} against it");
     let data = folder.join("data");
     let mut command = Command::new(&binary);
-    command.current_dir(repository()).args([
-        "sample",
-        DOCUMENT,
-        "--json",
-        "--base-url",
-        &api.url(),
-    ]);
+    command
+        .current_dir(repository())
+        .args(["sample", DOCUMENT, "--json", "--base-url", api.url()]);
     command
         .arg("--secrets")
         .arg(&secrets)
@@ -167,16 +163,4 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 fn number(value: &Value, key: &str) -> u64 {
     value[key].as_u64().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_is_found_in_the_log() {
-        let log = "seed 7\nlistening on http://127.0.0.1:4711\nGET /\n";
-        assert_eq!(listening_at(log).as_deref(), Some("http://127.0.0.1:4711"));
-        assert_eq!(listening_at("starting"), None);
-    }
 }
