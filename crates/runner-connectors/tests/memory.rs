@@ -304,11 +304,13 @@ async fn slow_sink_memory() {
     let parts = writer.seal().await.unwrap();
     let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
     assert!(bytes > 80_000_000, "{bytes} bytes were written");
-    // What it takes to write at all is taken by then; the rest of the rows must take nothing more.
+    // What it takes to write at all is taken by then. The allocator keeps some of what it gave out in other sizes; memory that
+    // followed the rows would grow by all that is written from there on.
     let early = peaks[peaks.len() / 3];
     let grown = peak_megabytes() - early;
+    let written = bytes / 1_000_000 * 2 / 3;
     assert!(
-        grown < 20,
-        "{early} MB grew by {grown} MB for {bytes} bytes"
+        grown * 3 < written,
+        "{early} MB grew by {grown} MB while {written} MB were written"
     );
 }
