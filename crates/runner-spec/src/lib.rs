@@ -52,4 +52,6 @@ pub use rules::is_reversed;
 pub use schema::json_schema;
 pub use source::{Location, MAX_DOCUMENT_BYTES, Source, has_errors};
 pub use source_map::SourceMap;
-pub use values::{BadDuration, BadSchedule, Schedule, is_json_path, parse_duration};
+pub use values::{
+    BadDuration, BadSchedule, Schedule, is_json_path, parse_duration, parse_json_path,
+};

@@ -1,7 +1,5 @@
 //! Paths into documents and rows: keys, dotted paths and JSONPath.
 
-use serde_json_path::JsonPath;
-
 use crate::model::{RowPath, RowPathStep};
 
 /// A path as a mapping or a setting writes it: a key, a dotted path, or a JSONPath (which begins with `$`).
@@ -29,7 +27,7 @@ pub fn parse_json_path(text: &str) -> Option<RowPath> {
     if let Some(steps) = text.strip_prefix('$').and_then(parse_steps) {
         return Some(RowPath::Steps(steps));
     }
-    JsonPath::parse(text).ok()?;
+    runner_spec::parse_json_path(text).ok()?;
     Some(RowPath::Query(text.to_owned()))
 }
 

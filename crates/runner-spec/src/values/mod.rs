@@ -13,7 +13,7 @@ use std::ops::Range;
 use crate::Code;
 use crate::fields::Text;
 
-pub use paths::is_json_path;
+pub use paths::{is_json_path, parse_json_path};
 pub use schedule::{BadSchedule, Schedule};
 pub use times::{BadDuration, parse_duration};
 

@@ -1,6 +1,6 @@
 //! JSONPath, and the shorter ways to name a field.
 
-use serde_json_path::JsonPath;
+use serde_json_path::{JsonPath, ParseError};
 
 use super::Problem;
 use crate::Code;
@@ -8,6 +8,18 @@ use crate::Code;
 /// Whether a field is named by a JSONPath rather than by a key or a dotted path.
 pub fn is_json_path(text: &str) -> bool {
     text == "$" || text.starts_with("$.") || text.starts_with("$[")
+}
+
+/// A JSONPath (RFC 9535).
+pub fn parse_json_path(text: &str) -> Result<JsonPath, ParseError> {
+    // The parser panics on a text that ends within such an escape. Without the rest of the escape it is the same mistake.
+    let cut_off = [r"\u", r"\uD", r"\ud"]
+        .iter()
+        .find_map(|escape| text.strip_suffix(escape));
+    match cut_off {
+        Some(before) => JsonPath::parse(&format!(r"{before}\")),
+        None => JsonPath::parse(text),
+    }
 }
 
 pub(super) fn check_json_path(text: &str) -> Result<(), Problem> {
@@ -22,7 +34,7 @@ pub(super) fn check_json_path(text: &str) -> Result<(), Problem> {
         )
         .help(format!("write `{}`", suggestion(text))));
     }
-    match JsonPath::parse(text) {
+    match parse_json_path(text) {
         Ok(_) => Ok(()),
         Err(error) => {
             let at = error.position().saturating_sub(1).min(text.len());
@@ -79,4 +91,28 @@ fn suggestion(text: &str) -> String {
             format!("{path}['{part}']")
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_ends_within_an_escape_is_refused() {
+        for text in [
+            r"$['a\u",
+            r"$['a\uD",
+            r"$['a\ud",
+            r"$['\uD83D\u",
+            r"$['\uD83D\ud",
+            r"$['a\u00",
+            r"$.a\u",
+            r"$['a\\u",
+        ] {
+            assert!(parse_json_path(text).is_err(), "{text}");
+            assert!(check_json_path(text).is_err(), "{text}");
+        }
+        assert!(parse_json_path(r"$['\uD83D\uDE00']").is_ok());
+        assert!(parse_json_path(r"$['a\\u']").is_ok());
+    }
 }

@@ -156,7 +156,7 @@ fn parse(path: &RowPath) -> Result<JsonPath> {
         RowPath::Steps(steps) => path_text(steps),
         RowPath::Query(query) => query.clone(),
     };
-    JsonPath::parse(&text).map_err(|cause| {
+    runner_spec::parse_json_path(&text).map_err(|cause| {
         Error::new(ErrorKind::Spec, format!("`{text}` is no JSONPath")).with_source(cause)
     })
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use runner_plan::model::{RowPath, RowPathStep};
+use runner_spec::parse_json_path;
 use serde_json_path::{JsonPath, NormalizedPath, PathElement};
 
 use super::cursor::{Cursor, Stop};
@@ -72,7 +73,7 @@ impl Path {
     pub(crate) fn new(path: &RowPath) -> Result<Self, serde_json_path::ParseError> {
         Ok(match path {
             RowPath::Steps(steps) => Self::Steps(steps.clone()),
-            RowPath::Query(query) => Self::Query(Box::new(JsonPath::parse(query)?)),
+            RowPath::Query(query) => Self::Query(Box::new(parse_json_path(query)?)),
         })
     }
 
