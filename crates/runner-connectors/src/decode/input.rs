@@ -89,6 +89,11 @@ impl Input {
         Ok(has_more)
     }
 
+    /// The buffer ends within what may be a character, or no UTF-8.
+    pub(crate) fn is_undecided(&self, buffer: &[u8]) -> bool {
+        !self.is_suspect && self.valid < buffer.len()
+    }
+
     /// The first `count` bytes of the buffer are gone.
     pub(crate) fn dropped(&mut self, count: usize) {
         self.before += count as u64;

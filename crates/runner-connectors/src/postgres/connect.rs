@@ -25,7 +25,6 @@ const MAX_CONNECTIONS: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Nothing waits longer for a lock that others hold: a load that can't have it is tried again later.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
-const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A server, and the table in it.
 #[derive(Clone, Debug)]
@@ -51,10 +50,13 @@ pub(super) async fn connect(target: &TargetPlan, resolver: &Resolver) -> Result<
         options.get_port(),
         options.get_database().unwrap_or(options.get_username()),
     );
+    // No idle or lifetime limit, so that sqlx 0.8 starts no maintenance task: one whose count of idle connections
+    // went below zero never ends, and keeps the process from ending.
     let pool = PgPoolOptions::new()
+        .idle_timeout(None)
+        .max_lifetime(None)
         .max_connections(MAX_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .idle_timeout(IDLE_TIMEOUT)
         .connect_lazy_with(options);
     Ok(Connected {
         pool,

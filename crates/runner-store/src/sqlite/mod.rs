@@ -49,7 +49,11 @@ impl SqliteStore {
         let path = data_dir.join(FILE_NAME);
         create_private(&path)?;
         let options = options(SqliteConnectOptions::new().filename(&path));
+        // No idle or lifetime limit, so that sqlx 0.8 starts no maintenance task: one whose count of idle connections
+        // went below zero never ends, and keeps the process from ending.
         let pool = SqlitePoolOptions::new()
+            .idle_timeout(None)
+            .max_lifetime(None)
             .max_connections(CONNECTIONS)
             .connect_with(options)
             .await

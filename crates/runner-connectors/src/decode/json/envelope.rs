@@ -291,6 +291,11 @@ impl JsonPage {
                 self.begin_passing(Purpose::Row);
                 Ok(())
             }
+            // A row of bytes that are no text is set aside, and whether these are is known when more have come.
+            Err(Stop::Syntax { .. }) if self.input.is_undecided(&self.batch.buffer) => {
+                self.begin_passing(Purpose::Row);
+                Ok(())
+            }
             Err(stop) => Err(stop.into()),
         }
     }

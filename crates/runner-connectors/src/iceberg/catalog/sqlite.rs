@@ -92,7 +92,11 @@ impl SqliteCatalog {
             .filename(&self.file)
             .create_if_missing(create)
             .busy_timeout(BUSY_TIMEOUT);
+        // No idle or lifetime limit, so that sqlx 0.8 starts no maintenance task: one whose count of idle connections
+        // went below zero never ends, and keeps the process from ending.
         let pool = SqlitePoolOptions::new()
+            .idle_timeout(None)
+            .max_lifetime(None)
             .max_connections(1)
             .connect_with(options)
             .await
