@@ -256,14 +256,10 @@ impl JsonPage {
                 self.open(false, None, true);
                 Ok(())
             }
-            // No list at all is how many APIs write an empty one.
-            b'n' => {
-                self.begin_passing(Purpose::Skip);
-                Ok(())
-            }
-            // The document is the row: what is wanted of it is looked for when it is there.
-            _ if self.frames.is_empty() => {
-                self.begin_passing(Purpose::Row);
+            // No list at all is how many APIs write an empty one. A document that is the row is looked into when it is there.
+            _ if first == b'n' || self.frames.is_empty() => {
+                let is_null = first == b'n';
+                self.begin_passing(if is_null { Purpose::Skip } else { Purpose::Row });
                 Ok(())
             }
             _ => self.row(),
@@ -287,16 +283,14 @@ impl JsonPage {
                 self.leave();
                 self.batch.settle_early().map_err(Fault::Error)
             }
-            Err(Stop::Incomplete) => {
+            // Bytes that are no text yet may be none at all: such a row is set aside when it is whole.
+            Err(stop @ Stop::Syntax { .. }) if !self.input.is_undecided(&self.batch.buffer) => {
+                Err(stop.into())
+            }
+            Err(_) => {
                 self.begin_passing(Purpose::Row);
                 Ok(())
             }
-            // A row of bytes that are no text is set aside, and whether these are is known when more have come.
-            Err(Stop::Syntax { .. }) if self.input.is_undecided(&self.batch.buffer) => {
-                self.begin_passing(Purpose::Row);
-                Ok(())
-            }
-            Err(stop) => Err(stop.into()),
         }
     }
 
