@@ -18,5 +18,5 @@ pub use inputs::{FeedSchemas, PlanInputs, PlanOptions, Planned};
 pub use model::{
     ColumnType, EngineChoice, Gates, Limits, LoadPlan, Plan, SourcePlan, StreamPlan, TransformPlan,
 };
-pub use planner::{parse_json_path, plan, refresh_tokens};
+pub use planner::{draft, parse_json_path, plan, refresh_tokens};
 pub use template::Template;

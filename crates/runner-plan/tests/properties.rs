@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use runner_plan::describe::{Details, describe};
 use runner_plan::{
-    Environment, FeedSchemas, Plan, PlanInputs, PlanOptions, Planned, Profile, plan,
+    Environment, FeedSchemas, Plan, PlanInputs, PlanOptions, Planned, Profile, draft, plan,
 };
 use runner_spec::{Options, Source, Spec, load, read_value};
 use serde_json::Value;
@@ -151,6 +151,19 @@ fn planned(spec: &Spec, profile: Profile) -> Planned {
     })
 }
 
+/// Of a document with mistakes as much is planned as can be.
+fn drafted(spec: &Spec) -> Plan {
+    draft(&PlanInputs {
+        spec,
+        document_hash: "hash",
+        environment: &Environment::default(),
+        state: &FeedSchemas::default(),
+        parameters: &BTreeMap::new(),
+        options: &PlanOptions::default(),
+    })
+    .0
+}
+
 fn changes() -> impl Strategy<Value = Vec<(Index, Change)>> {
     let kind = prop_oneof![
         Just(Change::Remove),
@@ -172,6 +185,11 @@ proptest! {
         }
         let text = document.to_string();
         let loaded = load(&Source::new("spec.json", &text), &[], &Options::default());
+        if let Some(document) = &loaded.draft {
+            let plan = drafted(document);
+            prop_assert!(plan.streams.len() <= document.provider.endpoints.len());
+            return Ok(());
+        }
         let Some(spec) = loaded.spec else { return Ok(()) };
         for profile in [Profile::Local, Profile::Server] {
             let first = planned(&spec, profile);

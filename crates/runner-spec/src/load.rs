@@ -31,9 +31,28 @@ pub struct Options {
 pub struct Loaded {
     /// Absent where a diagnostic is an error.
     pub spec: Option<Spec>,
+    /// In place of a spec that is absent, the document as far as it can be read, for what looks for further mistakes in it. Nothing
+    /// runs it.
+    pub draft: Option<Box<Spec>>,
     /// In the order of the text.
     pub diagnostics: Vec<Diagnostic>,
     pub sources: SourceMap,
+}
+
+impl Loaded {
+    /// Takes up what a later phase found wrong with the document, so that everything is told in the order of the text.
+    pub fn extend(&mut self, mut found: Vec<Diagnostic>) {
+        let is_cut_off = |known: &Diagnostic| known.code == Code::TooManyFindings;
+        if self.diagnostics.iter().any(is_cut_off) {
+            return;
+        }
+        self.sources.place(&mut found);
+        self.diagnostics.append(&mut found);
+        in_order(&mut self.diagnostics, &self.sources);
+        if has_errors(&self.diagnostics) {
+            self.draft = self.draft.take().or(self.spec.take().map(Box::new));
+        }
+    }
 }
 
 /// Reads a document with its overlays. Total: any text gives a [`Loaded`], and never a panic.
@@ -72,8 +91,14 @@ pub fn load(document: &Source, overlays: &[Source], options: &Options) -> Loaded
         .chain(diagnostics.into_iter().map(|diagnostic| (diagnostic, None)))
         .collect();
     let diagnostics = placed(all, &sources);
+    let (spec, draft) = if has_errors(&diagnostics) {
+        (None, spec.map(Box::new))
+    } else {
+        (spec, None)
+    };
     Loaded {
-        spec: spec.filter(|_| !has_errors(&diagnostics)),
+        spec,
+        draft,
         diagnostics,
         sources,
     }
@@ -150,15 +175,13 @@ fn merged(trees: Vec<Option<Node>>, findings: &mut Vec<Finding>) -> Option<Node>
 
 /// Advice about a field, or about something missing in it, is of no use while the field itself is wrong.
 fn is_hidden(finding: &Diagnostic, errors: &[Diagnostic]) -> bool {
-    let encloses =
-        |outer: &FieldPath, inner: &FieldPath| inner.segments().starts_with(outer.segments());
     errors
         .iter()
         .filter(|error| error.is_error() && !error.path.is_root())
         .any(|error| {
-            let is_same_place = encloses(&error.path, &finding.path);
+            let is_same_place = error.path.encloses(&finding.path);
             let is_inside =
-                encloses(&finding.path, &error.path) && finding.severity != Severity::Error;
+                finding.path.encloses(&error.path) && finding.severity != Severity::Error;
             is_same_place
                 && !(finding.is_error()
                     && error.path != finding.path

@@ -65,6 +65,11 @@ impl FieldPath {
             })
     }
 
+    /// Whether this is the other field, or an object or list that holds it.
+    pub fn encloses(&self, other: &Self) -> bool {
+        other.segments.starts_with(&self.segments)
+    }
+
     /// The path of the object or list that holds this field.
     pub fn parent(&self) -> Option<Self> {
         let (_, segments) = self.segments.split_last()?;

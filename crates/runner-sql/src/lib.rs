@@ -5,9 +5,11 @@
 //! one place which says what they do.
 
 pub mod checks;
+mod drafts;
 pub mod portable;
 mod transforms;
 
 pub use checks::{CheckError, CompiledCheck, compile_check};
+pub use drafts::{analyse_draft, reads_no_view};
 pub use portable::{Analysis, Relation, RowStep, RowStepKind, View, ViewColumn};
 pub use transforms::{PlanAnalysis, analyse_plan, analyse_transform, closed_view, view_names};

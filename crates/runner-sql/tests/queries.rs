@@ -180,6 +180,34 @@ fn a_mistake_is_found_at_its_place() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// What is wrong hides nothing else that is.
+#[test]
+fn all_mistakes_of_a_query_are_found_at_once() {
+    let sql = "SELECT t.prise AS p, volum, nvl(size, 0), id + ticker AS n, ticker || 5 AS x, upper(size) AS u \
+               FROM trades t JOIN tickers k USING (ticker) WHERE code ILIKE 'a%' AND name = 1 AND rankk(1) > 2";
+    let said = said(sql, &analysed(sql, &[]).diagnostics);
+    let found: Vec<&str> = said
+        .lines()
+        .map(|line| &line[..=line.find(']').unwrap()])
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "UIS0704 [nvl]",
+            "UIS0706 [code ILIKE 'a%']",
+            "UIS0704 [rankk]",
+            "UIS0706 [nvl(size, 0]",
+            "UIS0705 [name]",
+            "UIS0705 [||]",
+            "UIS0703 [t.prise]",
+            "UIS0703 [volum]",
+            "UIS0708 [id]",
+            "UIS0705 [upper]",
+        ],
+        "{said}"
+    );
+}
+
 /// Queries, with the columns that they yield; none where an open column decides.
 #[rustfmt::skip]
 const YIELDS: &[(&str, &str)] = &[

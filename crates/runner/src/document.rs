@@ -5,8 +5,9 @@ use std::path::Path;
 
 use runner_core::{Error, ErrorKind, Result};
 use runner_plan::describe::Cast;
-use runner_plan::{FeedSchemas, Plan, PlanInputs, PlanOptions};
+use runner_plan::{Environment, FeedSchemas, Plan, PlanInputs, PlanOptions};
 use runner_spec::{Diagnostic, Loaded, Options, Source, SourceMap, Spec, has_errors, render};
+use runner_sql::PlanAnalysis;
 use sha2::{Digest, Sha256};
 
 use crate::arguments::FeedArguments;
@@ -51,9 +52,26 @@ impl Document {
         })
     }
 
+    /// Looks for mistakes in the queries too, as far as the document alone tells them.
+    pub(crate) fn check_queries(&mut self) {
+        let spec = self.loaded.spec.as_ref().or(self.loaded.draft.as_deref());
+        let Some(spec) = spec else { return };
+        let inputs = PlanInputs {
+            spec,
+            document_hash: "",
+            environment: &Environment::default(),
+            state: &FeedSchemas::default(),
+            parameters: &BTreeMap::new(),
+            options: &PlanOptions::default(),
+        };
+        let found = runner_sql::analyse_draft(&inputs, &self.loaded.diagnostics);
+        self.loaded.extend(found);
+    }
+
     fn unreadable(diagnostic: Diagnostic) -> Self {
         let loaded = Loaded {
             spec: None,
+            draft: None,
             diagnostics: vec![diagnostic],
             sources: SourceMap::default(),
         };
@@ -65,20 +83,29 @@ impl Document {
 
     /// The plan of a run.
     pub(crate) fn plan(
-        self,
+        mut self,
         arguments: &FeedArguments,
         settings: &Settings,
         state: &FeedSchemas,
         secrets_writable: bool,
         terminal: Terminal,
     ) -> Result<Planned> {
+        if self.loaded.spec.is_none() {
+            self.check_queries();
+        }
         let Loaded {
-            spec,
+            spec: Some(spec),
             mut diagnostics,
             sources,
-        } = self.loaded;
-        let Some(spec) = spec else {
-            return Err(refused(&diagnostics, &sources, terminal));
+            ..
+        } = self.loaded
+        else {
+            let Loaded {
+                diagnostics,
+                sources,
+                ..
+            } = &self.loaded;
+            return Err(refused(diagnostics, sources, terminal));
         };
         let hash = hash(&spec)?;
         let parameters: BTreeMap<_, _> = arguments.parameters.iter().cloned().collect();
@@ -90,16 +117,25 @@ impl Document {
             window: None,
         };
         let environment = settings.environment(secrets_writable);
-        let mut planned = runner_plan::plan(&PlanInputs {
+        let inputs = PlanInputs {
             spec: &spec,
             document_hash: &hash,
             environment: &environment,
             state,
             parameters: &parameters,
             options: &options,
-        });
-        let queries = planned.plan.as_mut().map(runner_sql::analyse_plan);
-        let queries = queries.unwrap_or_default();
+        };
+        let mut planned = runner_plan::plan(&inputs);
+        let queries = if let Some(plan) = &mut planned.plan {
+            runner_sql::analyse_plan(plan)
+        } else {
+            let said_better = runner_sql::reads_no_view;
+            planned.diagnostics.retain(|found| !said_better(found));
+            PlanAnalysis {
+                diagnostics: runner_sql::analyse_draft(&inputs, &diagnostics),
+                casts: Vec::new(),
+            }
+        };
         let mut found = planned.diagnostics;
         found.extend(queries.diagnostics);
         sources.place(&mut found);

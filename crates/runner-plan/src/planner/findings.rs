@@ -37,10 +37,6 @@ impl Findings {
         self.push(Diagnostic::hint(code, path.clone(), message));
     }
 
-    pub(crate) fn has_errors(&self) -> bool {
-        self.0.iter().any(Diagnostic::is_error)
-    }
-
     pub(crate) fn into_diagnostics(self) -> Vec<Diagnostic> {
         self.0
     }

@@ -33,6 +33,8 @@ mod transforms;
 mod types;
 mod writes;
 
+use runner_spec::{Diagnostic, has_errors};
+
 use crate::inputs::{PlanInputs, Planned};
 use crate::model::{ExplicitWindow, PLAN_FORMAT, Plan, SourcePlan, StreamPlan, VariableSource};
 use crate::windows::{CursorKind, WINDOW_VARIABLES};
@@ -50,13 +52,19 @@ pub(crate) use row_paths::path_text;
 
 /// Decides everything before the first request, and reports all that is wrong at once.
 pub fn plan(inputs: &PlanInputs<'_>) -> Planned {
-    let context = Context { inputs: *inputs };
-    let mut findings = Findings::default();
-    let plan = build(context, &mut findings);
+    let (plan, diagnostics) = draft(inputs);
     Planned {
-        plan: (!findings.has_errors()).then_some(plan),
-        diagnostics: findings.into_diagnostics(),
+        plan: (!has_errors(&diagnostics)).then_some(plan),
+        diagnostics,
     }
+}
+
+/// The plan as far as it can be made of a document that may have mistakes, and those that planning finds: for what looks for further
+/// ones. Nothing runs it.
+pub fn draft(inputs: &PlanInputs<'_>) -> (Plan, Vec<Diagnostic>) {
+    let mut findings = Findings::default();
+    let plan = build(Context { inputs: *inputs }, &mut findings);
+    (plan, findings.into_diagnostics())
 }
 
 fn build(context: Context<'_>, findings: &mut Findings) -> Plan {

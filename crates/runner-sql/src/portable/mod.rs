@@ -7,6 +7,7 @@ mod calls;
 mod expressions;
 mod findings;
 mod functions;
+mod further;
 mod now;
 mod order;
 mod output;

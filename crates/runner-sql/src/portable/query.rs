@@ -1,6 +1,7 @@
 //! The analysis of one query, from its text to its relation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{DataType, Field, Schema};
@@ -17,9 +18,10 @@ use datafusion_sql::planner::{NullOrdering, ParserOptions, SqlToRel};
 use runner_plan::arrow::arrow_schema;
 use runner_plan::model::{ColumnField, ColumnType};
 use runner_spec::{Code, Diagnostic, FieldPath, nearest};
-use sqlparser::ast::Statement;
+use sqlparser::ast::{Select, SelectItem, Statement, Visit as _, Visitor};
 
 use super::findings::Findings;
+use super::further;
 use super::order::{self, ViewKeys};
 use super::output;
 use super::parse;
@@ -81,25 +83,38 @@ pub fn analyse(query: Query<'_>) -> Analysis {
     let path: FieldPath = query.path.parse().unwrap_or_else(|_| FieldPath::root());
     let mut findings = Findings::new(query.sql, path.key("sql_query"));
     let mut analysis = Analysis::default();
-    if let Some(statement) = checked(query, &mut findings) {
-        relate(query, statement, &mut findings, &mut analysis);
-    }
-    if findings.has_errors() {
-        analysis.relation = None;
+    if let Some(statement) = parse::parse(query.sql, &mut findings) {
+        if let Statement::Query(parsed) = &statement {
+            Syntax::of(query, &mut findings).check(parsed);
+        }
+        if !findings.has_errors() {
+            relate(query, statement.clone(), &mut findings, &mut analysis);
+        }
+        if findings.has_errors() {
+            analysis.relation = None;
+            further::look(query, statement, &mut findings);
+        }
     }
     analysis.diagnostics = findings.into_diagnostics();
     analysis
 }
 
-/// The statement, if everything in it is on the list.
-fn checked(query: Query<'_>, findings: &mut Findings<'_>) -> Option<Statement> {
-    let statement = parse::parse(query.sql, findings)?;
-    let Statement::Query(parsed) = &statement else {
-        return None;
-    };
-    let views = query.views.iter().map(|view| view.name.as_str()).collect();
-    Syntax::new(views, query.candidates, findings).check(parsed);
-    (!findings.has_errors()).then_some(statement)
+/// What the query says, over its views; what is wrong with its types is noted.
+pub(crate) fn planned(
+    query: Query<'_>,
+    statement: Statement,
+    typing: &mut Typing,
+) -> Result<LogicalPlan, DataFusionError> {
+    let shared = Arc::new(Mutex::new(std::mem::take(typing)));
+    let provider = Provider::new(tables(query.views), Arc::clone(&shared));
+    let options = ParserOptions::new()
+        .with_parse_float_as_decimal(true)
+        .with_map_string_types_to_utf8view(false)
+        .with_collect_spans(true)
+        .with_default_null_ordering(NullOrdering::NullsLast);
+    let planned = SqlToRel::new_with_options(&provider, options).sql_statement_to_plan(statement);
+    *typing = std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner));
+    planned
 }
 
 fn relate(
@@ -108,16 +123,9 @@ fn relate(
     findings: &mut Findings<'_>,
     analysis: &mut Analysis,
 ) {
-    let mut openness = Openness::of(query);
-    let typing = Arc::new(Mutex::new(Typing::default()));
-    let provider = Provider::new(tables(query.views), Arc::clone(&typing));
-    let options = ParserOptions::new()
-        .with_parse_float_as_decimal(true)
-        .with_map_string_types_to_utf8view(false)
-        .with_collect_spans(true)
-        .with_default_null_ordering(NullOrdering::NullsLast);
-    let planned = SqlToRel::new_with_options(&provider, options).sql_statement_to_plan(statement);
-    let mut typing = typing.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut openness = Openness::of(query, &statement);
+    let mut typing = Typing::default();
+    let planned = planned(query, statement, &mut typing);
     if let Ok(plan) = &planned {
         openness.keep_used(plan);
     }
@@ -224,7 +232,7 @@ fn tables(views: &[View]) -> BTreeMap<String, Arc<dyn TableSource>> {
     tables
 }
 
-fn report(sql: &str, typing: &mut Typing, findings: &mut Findings<'_>) {
+pub(crate) fn report(sql: &str, typing: &mut Typing, findings: &mut Findings<'_>) {
     for found in typing.findings.drain(..) {
         let place = findings.place_of_spans(&found.spans);
         let place = place.or_else(|| word(sql, &found.word));
@@ -232,6 +240,27 @@ fn report(sql: &str, typing: &mut Typing, findings: &mut Findings<'_>) {
             findings.error(found.code, place, found.message, found.help);
         } else {
             findings.hint(found.code, place, found.message, found.help);
+        }
+    }
+}
+
+/// Stops at `*` in place of columns.
+struct Wildcards;
+
+impl Visitor for Wildcards {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        let is_wildcard = |item: &SelectItem| {
+            matches!(
+                item,
+                SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)
+            )
+        };
+        if select.projection.iter().any(is_wildcard) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
         }
     }
 }
@@ -245,9 +274,10 @@ struct Openness {
 
 impl Openness {
     /// Columns that the text names nowhere can't matter.
-    fn of(query: Query<'_>) -> Self {
+    fn of(query: Query<'_>, statement: &Statement) -> Self {
         let Query { sql, views, .. } = query;
-        let is_named = |column: &str| sql.contains('*') || word(sql, column).is_some();
+        let takes_all = statement.visit(&mut Wildcards).is_break();
+        let is_named = |column: &str| takes_all || word(sql, column).is_some();
         let untyped = views.iter().flat_map(|view| {
             let columns = view.columns.iter();
             columns
@@ -325,7 +355,7 @@ impl Openness {
 }
 
 /// What the planner says, as a diagnostic.
-fn explain(query: Query<'_>, error: &DataFusionError, findings: &mut Findings<'_>) {
+pub(crate) fn explain(query: Query<'_>, error: &DataFusionError, findings: &mut Findings<'_>) {
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
     let place = span.and_then(|span| {
         let spans = datafusion_common::Spans(vec![span]);
@@ -376,16 +406,37 @@ fn explain(query: Query<'_>, error: &DataFusionError, findings: &mut Findings<'_
                 "name them apart with `AS`",
             ),
         },
-        other => findings.error(
-            Code::SqlType,
-            place,
-            format!(
-                "the query can't be planned: {}",
-                one_line(&other.strip_backtrace())
-            ),
-            "types never change behind a query's back: write the cast that is meant",
-        ),
+        other => {
+            let text = other.strip_backtrace();
+            let (place, message) = match arguments_of(&text) {
+                Some((function, message)) => (place.or(word(query.sql, function)), message),
+                None => (
+                    place,
+                    format!("the query can't be planned: {}", one_line(&text)),
+                ),
+            };
+            findings.error(
+                Code::SqlType,
+                place,
+                message,
+                "types never change behind a query's back: write the cast that is meant",
+            );
+        }
     }
+}
+
+/// The function that doesn't take its arguments, and what it says: the planner names its own function and types.
+fn arguments_of(text: &str) -> Option<(&str, String)> {
+    let text = text.trim_start_matches("Error during planning: ");
+    let (function, rest) = text.strip_prefix("Function '")?.split_once('\'')?;
+    let rest = rest
+        .split(" (DataType")
+        .next()
+        .unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default();
+    Some((function, format!("`{function}`{rest}")))
 }
 
 /// Where a word stands for the first time.

@@ -11,6 +11,7 @@ use sqlparser::tokenizer::Span;
 
 use super::expressions;
 use super::findings::Findings;
+use super::query as portable;
 
 /// Walks over a query.
 pub(crate) struct Syntax<'a, 'f> {
@@ -24,15 +25,11 @@ pub(crate) struct Syntax<'a, 'f> {
 }
 
 impl<'a, 'f> Syntax<'a, 'f> {
-    pub(crate) fn new(
-        views: Vec<&'a str>,
-        candidates: &'a [String],
-        findings: &'a mut Findings<'f>,
-    ) -> Self {
+    pub(crate) fn of(query: portable::Query<'a>, findings: &'a mut Findings<'f>) -> Self {
         Self {
             findings,
-            views,
-            candidates,
+            views: query.views.iter().map(|view| view.name.as_str()).collect(),
+            candidates: query.candidates,
             defined: Vec::new(),
         }
     }
@@ -353,7 +350,14 @@ impl<'a, 'f> Syntax<'a, 'f> {
         }
         let own = self.defined.iter().chain(self.candidates);
         let known = self.views.iter().copied().chain(own.map(String::as_str));
+        let is_elsewhere = self
+            .candidates
+            .iter()
+            .any(|candidate| candidate.to_lowercase() == wanted.to_lowercase());
         let help = match nearest(&table.value, known) {
+            _ if is_elsewhere => {
+                "a query reads the transforms before its own, and the endpoints that `parameters.target_endpoints` names, or all of them".to_owned()
+            }
             Some(nearest) => format!("did you mean `{nearest}`?"),
             None => format!("the views are {}", list(&self.views)),
         };

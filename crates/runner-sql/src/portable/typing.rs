@@ -141,7 +141,8 @@ impl Typing {
             .iter()
             .all(|kind| kind.is_numeric() || *kind == Kind::Open);
         if !both_numeric {
-            self.refuse(
+            self.refuse_at(
+                operation.symbol(),
                 Code::SqlType,
                 &[&left, &right],
                 format!(
@@ -259,7 +260,8 @@ impl Typing {
             };
             let Some(common) = common else {
                 let of: Vec<&Expr> = operands.iter().collect();
-                self.refuse(
+                self.refuse_at(
+                    what,
                     Code::SqlType,
                     &of,
                     format!(
@@ -384,7 +386,8 @@ impl Typing {
             Kind::Integer => "an integer",
             _ => "a value of another type",
         };
-        self.refuse(
+        self.refuse_at(
+            what,
             Code::SqlType,
             &[operand],
             format!(

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use runner_core::{Error, ErrorKind, Result};
-use runner_spec::{Code, has_errors, nearest, render, summary};
+use runner_spec::{Code, has_errors, nearest, render};
 use serde_json::json;
 
 use crate::arguments::ValidateArguments;
@@ -16,7 +16,8 @@ pub(crate) fn validate(arguments: &ValidateArguments, terminal: Terminal) -> Res
     let mut reports = Vec::new();
     let mut is_valid = true;
     for file in &arguments.files {
-        let document = Document::read(file, &arguments.overlay, arguments.strict)?;
+        let mut document = Document::read(file, &arguments.overlay, arguments.strict)?;
+        document.check_queries();
         let diagnostics = &document.loaded.diagnostics;
         let has_errors = has_errors(diagnostics);
         is_valid &= !has_errors;
@@ -34,11 +35,7 @@ pub(crate) fn validate(arguments: &ValidateArguments, terminal: Terminal) -> Res
             terminal.render_options(),
         ))?;
         let verdict = if has_errors { "not valid" } else { "valid" };
-        terminal.print(&format!(
-            "{}: {verdict}, {}",
-            file.display(),
-            summary(diagnostics)
-        ))?;
+        terminal.print(&format!("{}: {verdict}", file.display()))?;
     }
     if terminal.json {
         terminal.print_json(&json!({ "valid": is_valid, "files": reports }))?;
@@ -58,6 +55,28 @@ pub(crate) fn schema(terminal: Terminal) -> Result<u8> {
 /// What `explain` knows beside codes: the operators, functions and casts of portable SQL.
 const SQL_TOPIC: &str = "sql";
 
+fn unknown_topic(text: &str) -> Error {
+    let wanted = text.trim().to_uppercase();
+    // A number alone is that of a code.
+    let wanted = if wanted.starts_with(|first: char| first.is_ascii_digit()) {
+        format!("UIS{wanted}")
+    } else {
+        wanted
+    };
+    let topics = Code::all().iter().map(|code| code.as_str());
+    let near = nearest(&wanted, topics.chain([SQL_TOPIC]));
+    let list =
+        format!("`explain` alone lists the codes, and `explain {SQL_TOPIC}` what portable SQL has");
+    Error::new(
+        ErrorKind::NotFound,
+        format!("there is no diagnostic `{text}`"),
+    )
+    .with_help(match near {
+        Some(near) => format!("did you mean `{near}`? {list}"),
+        None => list,
+    })
+}
+
 /// Explains one code, or lists all of them.
 pub(crate) fn explain(code: Option<&str>, terminal: Terminal) -> Result<u8> {
     let Some(text) = code else {
@@ -73,19 +92,7 @@ pub(crate) fn explain(code: Option<&str>, terminal: Terminal) -> Result<u8> {
         terminal.print(&runner_sql::portable::reference())?;
         return Ok(exit_code::SUCCESS);
     }
-    let code: Code = text.to_uppercase().parse().map_err(|_| {
-        let known: Vec<_> = Code::all().iter().map(|code| code.as_str()).collect();
-        let error = Error::new(
-            ErrorKind::NotFound,
-            format!("there is no diagnostic `{text}`"),
-        );
-        match nearest(&text.to_uppercase(), known) {
-            Some(known) => error.with_help(format!(
-                "did you mean `{known}`? `explain` alone lists all of them"
-            )),
-            None => error.with_help("`explain` alone lists all of them"),
-        }
-    })?;
+    let code: Code = text.parse().map_err(|_| unknown_topic(text))?;
     terminal.print(&format!(
         "{}: {}\n\n{}",
         code.as_str(),
