@@ -50,14 +50,16 @@ pub(crate) struct Shown<'a>(pub &'a Command);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What was built here is run by its path, and installed programs by their names.
         let program = Path::new(self.0.get_program());
-        write!(
-            formatter,
-            "`{}",
-            program.file_name().unwrap_or(program.as_os_str()).display()
-        )?;
+        let built = program.strip_prefix(runner_e2e::repository());
+        let name = program.file_name().unwrap_or(program.as_os_str());
+        let typed = built.map_or(name, Path::as_os_str);
+        write!(formatter, "`{}", typed.display())?;
         for argument in self.0.get_args() {
-            write!(formatter, " {}", argument.display())?;
+            let path = Path::new(argument);
+            let path = path.strip_prefix(runner_e2e::repository()).unwrap_or(path);
+            write!(formatter, " {}", path.display())?;
         }
         formatter.write_str("`")
     }

@@ -86,8 +86,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 .arg(folder),
         )?;
     }
-    println!("==> everything lies in {}", folder.display());
-    println!("    jobs: {BINARY} jobs list --data-dir {}", data.display());
+    println!("==> everything lies in {}", from_here(&folder).display());
+    println!(
+        "    jobs: {} jobs list --data-dir {}",
+        from_here(&binary).display(),
+        from_here(&data).display()
+    );
     Ok(())
 }
 
@@ -100,6 +104,11 @@ fn market_data_api(binary: &Path, secrets: &Path, rows: u32) -> Result<Mock> {
         .arg("--secrets")
         .arg(secrets);
     Mock::start(&mut command)
+}
+
+/// A path as one types it in the repository's root.
+fn from_here(path: &Path) -> &Path {
+    path.strip_prefix(repository()).unwrap_or(path)
 }
 
 /// A folder of the demo's own, emptied, so that every demo begins with nothing.

@@ -7,8 +7,11 @@ use arrow::compute::{not, prep_null_mask_filter};
 use arrow::datatypes::Schema;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::DFSchema;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_plan::PhysicalExpr;
-use datafusion::prelude::SessionContext;
 use runner_connectors::rows::Reason;
 use runner_core::{Error, ErrorKind, Result};
 use runner_plan::arrow::arrow_schema;
@@ -85,10 +88,15 @@ fn physical(check: &CompiledCheck, schema: &Schema) -> Result<Arc<dyn PhysicalEx
             .with_context("check", check.code)
             .with_source(error)
     };
-    let schema = DFSchema::try_from(schema.clone()).map_err(failed)?;
-    SessionContext::new()
-        .create_physical_expr(check.predicate.clone(), &schema)
-        .map_err(failed)
+    let schema = Arc::new(DFSchema::try_from(schema.clone()).map_err(failed)?);
+    // What a session does, without one: its registry of functions costs more than all checks of a stream.
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::clone(&schema))
+        .build();
+    let coerced = ExprSimplifier::new(context)
+        .coerce(check.predicate.clone(), &schema)
+        .map_err(failed)?;
+    create_physical_expr(&coerced, &schema, &ExecutionProps::new()).map_err(failed)
 }
 
 fn evaluate(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {

@@ -31,16 +31,22 @@ impl ChainedSecrets {
             match store.get(reference).await {
                 Ok((secret, version)) => return Ok((store, secret, version)),
                 Err(error) if is_missing(&error) => {
-                    looked.extend(error.context().iter().map(|(_, place)| place.clone()));
-                    help.extend(error.help().map(str::to_owned));
+                    let places = error.context().iter().map(|(_, place)| place.clone());
+                    looked.extend(places.filter(|place| !place.is_empty()));
+                    help.extend(
+                        error
+                            .help()
+                            .filter(|help| !help.is_empty())
+                            .map(str::to_owned),
+                    );
                 }
                 Err(error) => return Err(error),
             }
         }
-        let looked = match looked.as_slice() {
-            [] => "no secret store (none is configured)".to_owned(),
-            [only] => only.clone(),
-            several => format!("any of {}", several.join(", ")),
+        let looked = if looked.is_empty() {
+            "no secret store, none is configured for it".to_owned()
+        } else {
+            looked.join(", ")
         };
         Err(missing(reference, &looked, help.join("; ")))
     }

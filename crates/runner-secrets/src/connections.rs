@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use runner_core::secret::SecretVersion;
 use runner_core::{Error, ErrorKind, Result, Secret, SecretRef, SecretStore};
 
-use crate::missing;
+use crate::{elsewhere, missing};
 
 const SCHEME: &str = "connection://";
 const LOOKED: &str = "the configuration's connections";
@@ -27,10 +27,12 @@ impl ConnectionSecrets {
 #[async_trait]
 impl SecretStore for ConnectionSecrets {
     async fn get(&self, reference: &SecretRef) -> Result<(Secret, SecretVersion)> {
-        let found = reference
-            .path
-            .strip_prefix(SCHEME)
-            .and_then(|name| self.settings.get(name))
+        let Some(name) = reference.path.strip_prefix(SCHEME) else {
+            return Err(elsewhere(reference));
+        };
+        let found = self
+            .settings
+            .get(name)
             .zip(reference.key.as_ref())
             .and_then(|(settings, key)| settings.get(key));
         match found {

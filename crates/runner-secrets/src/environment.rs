@@ -108,7 +108,7 @@ impl SecretStore for EnvironmentSecrets {
             None => Err(missing(
                 reference,
                 LOOKED,
-                format!("set the variable `{name}`"),
+                format!("set the variable `{name}`, or put the secret into a secrets file"),
             )),
         }
     }

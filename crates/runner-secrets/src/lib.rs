@@ -16,10 +16,15 @@ use runner_core::{Error, ErrorKind, SecretRef};
 pub(crate) fn missing(reference: &SecretRef, looked: &str, help: impl Into<String>) -> Error {
     Error::new(
         ErrorKind::Secret,
-        format!("the secret `{reference}` is not in {looked}"),
+        format!("there is no secret `{reference}`"),
     )
     .with_help(help)
     .with_context(MISSING, looked)
+}
+
+/// A reference of another store's kind.
+pub(crate) fn elsewhere(reference: &SecretRef) -> Error {
+    missing(reference, "", "")
 }
 
 /// Context by which a missing secret is told from a store that failed.

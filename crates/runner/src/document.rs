@@ -6,7 +6,9 @@ use std::path::Path;
 use runner_core::{Error, ErrorKind, Result};
 use runner_plan::describe::Cast;
 use runner_plan::{Environment, FeedSchemas, Plan, PlanInputs, PlanOptions};
-use runner_spec::{Diagnostic, Loaded, Options, Source, SourceMap, Spec, has_errors, render};
+use runner_spec::{
+    Diagnostic, Loaded, Options, Severity, Source, SourceMap, Spec, has_errors, render,
+};
 use runner_sql::PlanAnalysis;
 use sha2::{Digest, Sha256};
 
@@ -154,9 +156,27 @@ impl Document {
 }
 
 /// Shows diagnostics where people look; under `--json` they are part of the output instead.
+///
+/// What is wrong is shown with its place in the document, and hints in a line each: who runs a feed every day has seen them.
 pub(crate) fn show(diagnostics: &[Diagnostic], sources: &SourceMap, terminal: Terminal) {
-    if !diagnostics.is_empty() {
-        terminal.note(&render(diagnostics, sources, terminal.render_options()));
+    let (hints, faults): (Vec<_>, Vec<_>) = diagnostics
+        .iter()
+        .cloned()
+        .partition(|diagnostic| diagnostic.severity == Severity::Hint);
+    if !faults.is_empty() {
+        terminal.note(&render(&faults, sources, terminal.render_options()));
+    }
+    for Diagnostic {
+        code,
+        message,
+        location,
+        ..
+    } in &hints
+    {
+        let place = location.as_ref().map_or_else(String::new, |location| {
+            format!(" ({}:{})", location.file, location.line)
+        });
+        terminal.note(&format!("hint[{}]: {message}{place}", code.as_str()));
     }
 }
 

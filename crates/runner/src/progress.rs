@@ -138,8 +138,9 @@ impl ProgressSink for Display {
 
 fn details(progress: &Progress) -> String {
     let mut text = format!(
-        "{} pages, {}",
+        "{} page{}, {}",
         HumanCount(progress.pages),
+        if progress.pages == 1 { "" } else { "s" },
         HumanBytes(progress.bytes)
     );
     if let (Some(chains), true) = (progress.chains, progress.chains.unwrap_or_default() > 1) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use indicatif::HumanBytes;
 use runner_core::job::{Claim, Created, Job, JobState, NewJob};
 use runner_core::part::PART_FORMAT;
 use runner_core::report::Report;
@@ -226,6 +227,11 @@ fn parameters_hash(planned: &Planned) -> Result<String> {
     Ok(hex::encode(Sha256::digest(&text)))
 }
 
+fn counted(number: u64, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
+}
+
 /// Prints what a run did.
 pub(crate) fn print(report: &Report, terminal: Terminal) -> Result<()> {
     if terminal.json {
@@ -239,16 +245,20 @@ pub(crate) fn print(report: &Report, terminal: Terminal) -> Result<()> {
             rows => format!(", {rows} quarantined"),
         };
         lines.push(format!(
-            "  {:<28} {:>10} rows read, {} loaded{quarantined} ({} requests, {} pages)",
-            stream.name, stream.rows_read, stream.rows_loaded, stream.requests, stream.pages
+            "  {:<28} {:>10} rows read, {} loaded{quarantined} ({}, {})",
+            stream.name,
+            stream.rows_read,
+            stream.rows_loaded,
+            counted(stream.requests, "request"),
+            counted(stream.pages, "page"),
         ));
     }
     for sink in &report.sinks {
         lines.push(format!(
-            "  → {:<26} {:>10} rows, {} bytes in {}",
+            "  → {:<26} {:>10} rows, {} in {}",
             format!("{} {}", sink.kind, sink.table),
             sink.rows,
-            sink.bytes,
+            HumanBytes(sink.bytes),
             sink.location
         ));
     }

@@ -29,7 +29,7 @@ pub(crate) fn row(endpoint: &EndpointShape, chain: &Chain<'_>, number: u64) -> V
                 .iter()
                 .find(|(known, _)| known == name)
                 .map_or(Value::Null, |(_, value)| Value::String(value.clone())),
-            None => value(field, chain, number, endpoint.is_parent, &mut random),
+            None => value(field, chain, number, &mut random),
         };
         set(&mut row, &field.name, value);
     }
@@ -45,13 +45,7 @@ pub(crate) fn time(chain: &Chain<'_>, number: u64) -> DateTime<Utc> {
     chain.from + Duration::milliseconds(step)
 }
 
-fn value(
-    field: &Field,
-    chain: &Chain<'_>,
-    number: u64,
-    is_parent: bool,
-    random: &mut StdRng,
-) -> Value {
+fn value(field: &Field, chain: &Chain<'_>, number: u64, random: &mut StdRng) -> Value {
     let limits = &field.constraints;
     if let Some(constant) = &limits.constant {
         return constant.clone();
@@ -74,7 +68,7 @@ fn value(
         PropertyType::Date => json!(at.date_naive()),
         PropertyType::Time => json!(at.time().format("%H:%M:%S").to_string()),
         PropertyType::Uuid => json!(format!("00000000-0000-4000-8000-{number:012x}")),
-        PropertyType::String => json!(text(field, number, is_parent, random)),
+        PropertyType::String => json!(text(field, number, random)),
         PropertyType::Array => array(field, chain, number, random),
         PropertyType::Object if field.members.is_empty() => {
             json!({ "note": format!("row {number}") })
@@ -82,7 +76,7 @@ fn value(
         PropertyType::Object => {
             let mut object = Map::new();
             for member in &field.members {
-                let value = value(member, chain, number, false, random);
+                let value = value(member, chain, number, random);
                 object.insert(member.name.clone(), value);
             }
             Value::Object(object)
@@ -110,7 +104,7 @@ fn array(field: &Field, chain: &Chain<'_>, number: u64, random: &mut StdRng) -> 
             } else {
                 number
             };
-            value(&items, chain, number, false, random)
+            value(&items, chain, number, random)
         })
         .collect()
 }
@@ -156,17 +150,16 @@ fn float(field: &Field, random: &mut StdRng) -> Value {
     })
 }
 
-fn text(field: &Field, number: u64, is_parent: bool, random: &mut StdRng) -> String {
+fn text(field: &Field, number: u64, random: &mut StdRng) -> String {
     let limits = &field.constraints;
     if let Some(pattern) = &limits.pattern {
         return pattern::text(pattern, random);
     }
-    let unique = field.is_unique || is_parent && random.random_bool(1.0);
     let text = match limits.format.as_deref() {
         Some("email") => format!("user{number}@example.com"),
         Some("uri") => format!("https://example.com/{number}"),
         Some("ipv4") => format!("192.0.2.{}", number % 254 + 1),
-        _ if unique => symbol(number),
+        _ if field.is_unique => symbol(number),
         _ => symbol(random.random_range(0..500)),
     };
     let most = limits

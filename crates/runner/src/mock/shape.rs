@@ -110,7 +110,7 @@ fn shape(
     let (route, names) = route(endpoint, prefix)?;
     let mut fields = fields(spec, endpoint, wanted, &names);
     let parent_fields = for_each_fields(spec, &endpoint.name);
-    let is_parent = fields.iter().any(|field| {
+    let is_bound_by_children = |field: &Field| {
         let target = endpoint
             .field_mapping
             .get(&field.name)
@@ -119,7 +119,15 @@ fn shape(
             && (wanted.contains(&field.name)
                 || wanted.contains(target)
                 || parent_fields.contains(&target))
-    });
+    };
+    let mut is_parent = false;
+    for field in &mut fields {
+        // Each value of a parent is a chain of its own.
+        if is_bound_by_children(field) {
+            is_parent = true;
+            field.is_unique = true;
+        }
+    }
     if let Some(first) = fields.first_mut()
         && endpoint.load.primary_key.is_empty()
         && first.variable.is_none()
@@ -348,7 +356,10 @@ fn guess(name: &str, has_range: bool) -> PropertyType {
     if name == "id" || name.ends_with("_count") || name.ends_with("number") {
         return PropertyType::Integer;
     }
-    if name.ends_with("_at") || name.contains("time") {
+    let is_time = ["_at", "_utc", "updated", "created"]
+        .iter()
+        .any(|ending| name.ends_with(ending));
+    if is_time || name.contains("time") {
         return PropertyType::DateTime;
     }
     if name.ends_with("date") {
