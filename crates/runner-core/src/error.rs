@@ -146,8 +146,12 @@ impl Error {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            // Writing to a string cannot fail.
-            let _ = write!(text, ": {error}");
+            // Many errors say what caused them, and have it as their source too.
+            let said = error.to_string();
+            if !text.ends_with(&said) {
+                // Writing to a string cannot fail.
+                let _ = write!(text, ": {said}");
+            }
             cause = error.source();
         }
         text
@@ -260,5 +264,29 @@ impl ErrorKind {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_that_is_said_already_is_not_said_again() {
+        let full = io::Error::other(io::Error::from(io::ErrorKind::StorageFull));
+        let error = Error::new(ErrorKind::Sink, "failed to write `a.parquet`").with_source(full);
+        assert_eq!(
+            error.chain(),
+            "failed to write `a.parquet`: no storage space"
+        );
+    }
+
+    #[test]
+    fn causes_follow_one_another() {
+        let inner = Error::new(ErrorKind::Sink, "no route");
+        let error = Error::new(ErrorKind::Sink, "no connection").with_source(inner);
+        assert_eq!(error.chain(), "no connection: no route");
     }
 }

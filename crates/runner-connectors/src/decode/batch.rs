@@ -224,7 +224,10 @@ impl<R: RowReader> Batch<R> {
         let invalid = self.invalid_rows();
         self.account();
         let batch = self.finish_columns()?;
-        let tail = self.buffer.split_off(rest);
+        // The next batch will be about as large.
+        let mut tail = Vec::with_capacity(self.buffer.len() + self.buffer.len() / 8);
+        tail.extend_from_slice(&self.buffer[rest..]);
+        self.buffer.truncate(rest);
         let buffer = Bytes::from(std::mem::replace(&mut self.buffer, tail));
         let first = self.first;
         let rows = std::mem::take(&mut self.rows);

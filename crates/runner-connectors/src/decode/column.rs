@@ -267,6 +267,18 @@ impl ColumnBuffer {
 
     /// Takes a number as JSON writes it.
     #[inline]
+    /// Takes an integer that is a double exactly, if the column is one of integers.
+    #[inline]
+    pub(crate) fn push_short_integer(&mut self, value: i64) -> bool {
+        let Values::Integer(values) = &mut self.values else {
+            return false;
+        };
+        values.push(value);
+        self.seen.insert(Kinds::NUMBER);
+        self.pushed();
+        true
+    }
+
     pub(crate) fn push_number(&mut self, number: &Lexeme<'_>) -> Result<(), Misfit> {
         let converts = matches!(self.binding, Binding::Firm | Binding::Known);
         match &mut self.values {

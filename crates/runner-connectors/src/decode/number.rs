@@ -6,6 +6,8 @@ use super::trace::Kinds;
 pub(crate) const MAX_EXACT_INTEGER: u64 = 1 << 53;
 /// Digits up to which every decimal text is the shortest one of its double.
 const EXACT_DIGITS: u32 = 15;
+/// Integers of so few digits are all exact doubles.
+const SHORT_DIGITS: usize = 15;
 const MAX_DECIMAL_DIGITS: u32 = 38;
 
 const POWERS_OF_TEN: [f64; 23] = [
@@ -84,6 +86,34 @@ pub(crate) fn scan(bytes: &[u8], at: usize) -> Result<Lexeme<'_>, NumberFault> {
         fraction_digits,
         exponent,
     })
+}
+
+/// The integer that begins here and where it ends, if it has few digits: most numbers are such, and need nothing else of a [`Lexeme`].
+/// What isn't one is scanned as usual.
+#[inline]
+pub(crate) fn short_integer(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
+    let is_negative = bytes.get(at) == Some(&b'-');
+    let start = at + usize::from(is_negative);
+    let mut end = start;
+    let mut value = 0_i64;
+    while let Some(digit) = bytes.get(end).map(|byte| byte.wrapping_sub(b'0')) {
+        if digit > 9 {
+            break;
+        }
+        value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+        end += 1;
+    }
+    let digits = end - start;
+    if digits == 0 || digits > SHORT_DIGITS {
+        return None;
+    }
+    if bytes[start] == b'0' && (digits > 1 || is_negative) {
+        return None;
+    }
+    match bytes.get(end) {
+        None | Some(b'.' | b'e' | b'E') => None,
+        Some(_) => Some((if is_negative { -value } else { value }, end)),
+    }
 }
 
 /// Scans a text that is a number and nothing else.

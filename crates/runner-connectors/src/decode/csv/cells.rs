@@ -24,6 +24,12 @@ pub(crate) fn take(
         column.pushed();
         return Ok(());
     }
+    if let Some((value, end)) = number::short_integer(behind, 0)
+        && end == text.len()
+        && column.push_short_integer(value)
+    {
+        return Ok(());
+    }
     if matches!(
         column.values,
         Values::Json(_) | Values::List { .. } | Values::Struct { .. }

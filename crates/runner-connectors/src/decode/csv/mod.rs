@@ -24,7 +24,17 @@ use super::names;
 pub(crate) struct CsvForm {
     names: Vec<String>,
     dialect: Dialect,
-    nulls: Vec<Vec<u8>>,
+    nulls: Nulls,
+}
+
+/// Texts that mean null.
+#[derive(Clone, Debug)]
+struct Nulls {
+    texts: Vec<Vec<u8>>,
+    /// Whether the empty text is one of them.
+    has_empty: bool,
+    /// Whether one of them begins with a byte: hardly any cell gets past this.
+    begins: [bool; 256],
 }
 
 /// Names of the fields by a file's first bytes, if they hold the first record; without a header, as many empty names as it has fields.
@@ -55,6 +65,30 @@ pub(crate) fn csv_header(
     Ok(Some(names.collect()))
 }
 
+impl Nulls {
+    fn new(texts: &[String]) -> Self {
+        let mut begins = [false; 256];
+        for first in texts.iter().filter_map(|text| text.as_bytes().first()) {
+            begins[usize::from(*first)] = true;
+        }
+        Self {
+            texts: texts.iter().map(|text| text.as_bytes().to_vec()).collect(),
+            has_empty: texts.iter().any(String::is_empty),
+            begins,
+        }
+    }
+
+    #[inline]
+    fn has(&self, text: &[u8]) -> bool {
+        match text.first() {
+            None => self.has_empty,
+            Some(first) => {
+                self.begins[usize::from(*first)] && self.texts.iter().any(|null| null == text)
+            }
+        }
+    }
+}
+
 impl CsvForm {
     fn new(text: &TextFormat) -> Result<Self> {
         let byte = |character: char, what: &str| {
@@ -74,11 +108,7 @@ impl CsvForm {
                 delimiter: byte(text.delimiter, "delimiter")?,
                 quote: byte(text.quote, "quote")?,
             },
-            nulls: text
-                .nulls
-                .iter()
-                .map(|null| null.as_bytes().to_vec())
-                .collect(),
+            nulls: Nulls::new(&text.nulls),
         })
     }
 
@@ -98,7 +128,7 @@ impl CsvForm {
 
     #[inline]
     fn is_null(&self, text: &[u8], is_quoted: bool) -> bool {
-        !is_quoted && self.nulls.iter().any(|null| null == text)
+        !is_quoted && self.nulls.has(text)
     }
 
     /// The row as a JSON object of texts and nulls.

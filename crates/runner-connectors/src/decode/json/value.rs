@@ -5,6 +5,7 @@ use super::paths;
 use crate::decode::column::{Binding, ColumnBuffer, Misfit, Values};
 use crate::decode::convert;
 use crate::decode::keys::{Action, Keys, TypeSet};
+use crate::decode::number;
 use crate::decode::time;
 use crate::decode::trace::Kinds;
 use crate::table::json;
@@ -46,6 +47,12 @@ pub(crate) fn take(
             Ok(TypeSet::BOOLEAN)
         }
         _ => {
+            if let Some((value, end)) = number::short_integer(cursor.bytes, cursor.at)
+                && column.push_short_integer(value)
+            {
+                cursor.at = end;
+                return Ok(TypeSet::INTEGER);
+            }
             let number = cursor.number()?;
             column.push_number(&number)?;
             Ok(if number.is_integer() {
