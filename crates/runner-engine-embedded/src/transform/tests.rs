@@ -241,6 +241,21 @@ const MEANINGS: &[(&str, &[&str])] = &[
     ("SELECT coalesce(n, 1.5) AS c, nullif(t, '12') AS t FROM v WHERE id IN (1, 4)", &["1.5|apple", "7.0|null"]),
     ("SELECT left(t, 2) || '-' || right(t, 1) AS j, split_part(t, 'p', 3) AS s, strpos(t, 'e') AS p FROM v WHERE id = 4", &["ap-e|le|5"]),
     ("SELECT id FROM v ORDER BY n DESC, id LIMIT 2", &["1", "3"]),
+    // The mean of decimals has the digits of a quotient, half up.
+    ("SELECT avg(d) AS a, avg(CAST(id AS DECIMAL(5, 0))) AS b, avg(CASE WHEN id < 3 THEN d END) AS c FROM v", &["-0.483333|2.500000|-0.750000"]),
+    ("SELECT id, avg(d) OVER (ORDER BY id) AS a FROM v", &["1|1.000000", "2|-0.750000", "3|-0.483333", "4|-0.483333"]),
+    ("SELECT avg(d) AS a FROM v WHERE id > 9", &["null"]),
+    // The `try_` forms are null where a value can't be computed.
+    ("SELECT id, try_divide(10, n) AS a, TRY_CAST(t AS BIGINT) AS b, TRY_CAST(x AS BIGINT) AS c FROM v", &["1|1|12|0", "2|-1|null|0", "3|null|null|null", "4|null|null|2"]),
+    ("SELECT try_multiply(n, 4611686018427387904) AS a, try_add(9223372036854775807, n) AS b, try_mod(n, 0) AS c, try_divide(d, n) AS d FROM v WHERE id IN (1, 3)", &["0|9223372036854775807|null|null", "null|null|null|0.142857"]),
+    // Queries as values; of no row they are null.
+    ("SELECT id, n - (SELECT max(n) FROM v) AS a FROM v WHERE id > (SELECT avg(id) FROM v)", &["3|-7", "4|null"]),
+    ("SELECT id, (SELECT count(*) FROM v w WHERE w.n = v.n) AS c, (SELECT max(w.t) FROM v w WHERE w.id = v.id + 1) AS t FROM v", &["1|1|Zebra", "2|1|ärger", "3|1|apple", "4|0|null"]),
+    ("SELECT sum(n - (SELECT min(n) FROM v)) AS s, (SELECT t FROM v WHERE n > 99 ORDER BY id LIMIT 1) AS t FROM v", &["21|null"]),
+    ("SELECT flag, count(*) AS c FROM v GROUP BY flag HAVING count(*) >= (SELECT max(n) / 4 FROM v)", &["false|1", "null|1", "true|2"]),
+    // Rankings.
+    ("SELECT id, ntile(3) OVER (ORDER BY id) AS n, percent_rank() OVER (ORDER BY x) AS p, cume_dist() OVER (ORDER BY x) AS c, nth_value(t, 2) OVER (ORDER BY id) AS v FROM v", &["1|1|0.0|0.5|null", "2|1|0.0|0.5|Zebra", "3|2|1.0|1.0|Zebra", "4|3|0.6666666666666666|0.75|Zebra"]),
+    ("SELECT reverse(t) AS r, ends_with(t, 'r') AS e FROM v WHERE id = 3", &["regrä|true"]),
 ];
 
 #[tokio::test]
@@ -290,6 +305,17 @@ async fn a_row_that_fails_costs_itself_alone() {
             "SELECT id FROM v WHERE 10 / n > 0",
             vec!["1"],
             vec![r#"division_by_zero {"id":3,"n":0}"#],
+        ),
+        // Beside a query as a value too.
+        (
+            "SELECT id, (SELECT max(id) FROM v) / n AS q FROM v",
+            vec!["1|0", "2|0", "4|null"],
+            vec![r#"division_by_zero {"id":3,"n":0,"__value_0":4}"#],
+        ),
+        (
+            "SELECT id FROM v WHERE (SELECT max(id) FROM v) / n > -1",
+            vec!["1", "2"],
+            vec![r#"division_by_zero {"id":3,"n":0,"x":null,"d":0.05,"t":"ärger","at":null,"day":null,"flag":null,"__value_0":4}"#],
         ),
         // After a group too.
         (

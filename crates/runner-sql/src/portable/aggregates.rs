@@ -1,4 +1,4 @@
-//! Sums and means that are exact where they can be: over integers they are computed in decimals.
+//! Sums and means that are exact where they can be: over integers they are computed in decimals, and the mean of decimals is a quotient.
 
 use std::sync::Arc;
 
@@ -66,11 +66,15 @@ pub(crate) fn window(window: Window, _typing: &mut Typing) -> Result<LogicalPlan
     Projection::try_new(outer, Arc::new(LogicalPlan::Window(inner))).map(LogicalPlan::Projection)
 }
 
-/// How a sum or mean over integers is computed.
+/// How a sum or mean is computed that engines compute in ways of their own.
 #[derive(Clone, Copy)]
 enum Form {
+    /// Of integers, in decimals.
     Sum,
+    /// Of integers, as a number.
     Mean,
+    /// Of decimals, with the digits of a quotient.
+    DecimalMean,
 }
 
 fn form(call: &Expr, schema: &DFSchema) -> Option<Form> {
@@ -87,12 +91,10 @@ fn form(call: &Expr, schema: &DFSchema) -> Option<Form> {
         _ => return None,
     };
     let argument = arguments.first()?;
-    if Kind::of(&data_type(argument, schema)) != Kind::Integer {
-        return None;
-    }
-    match name.as_str() {
-        "sum" => Some(Form::Sum),
-        "avg" => Some(Form::Mean),
+    match (name.as_str(), Kind::of(&data_type(argument, schema))) {
+        ("sum", Kind::Integer) => Some(Form::Sum),
+        ("avg", Kind::Integer) => Some(Form::Mean),
+        ("avg", Kind::Decimal) => Some(Form::DecimalMean),
         _ => None,
     }
 }
@@ -103,18 +105,20 @@ fn place(call: &Expr, schema: &DFSchema, calls: &mut Vec<Expr>) -> Expr {
         return add(call.clone(), calls);
     };
     let call = call.clone().unalias();
-    let sum = add(with(&call, Some(sum_udaf()), true), calls);
-    match form {
-        Form::Sum => arithmetic::integer_sum(sum),
+    let is_integer = matches!(form, Form::Sum | Form::Mean);
+    let sum = add(with(&call, Some(sum_udaf()), is_integer), calls);
+    let (sum, divisor) = match form {
+        Form::Sum => return arithmetic::integer_sum(sum),
         Form::Mean => {
-            let count = add(with(&call, Some(count_udaf()), false), calls);
-            let number = |value: Expr| {
-                Expr::Cast(Cast::new(Box::new(value), arrow_type(&ColumnType::Number)))
-            };
-            // Of nothing the sum is null, and so is the quotient.
-            arithmetic::checked(Arithmetic::Divide, number(sum), number(count))
+            let number = arrow_type(&ColumnType::Number);
+            (Expr::Cast(Cast::new(Box::new(sum), number.clone())), number)
         }
-    }
+        Form::DecimalMean => (sum, DataType::Decimal128(INTEGER_DIGITS, 0)),
+    };
+    let count = add(with(&call, Some(count_udaf()), false), calls);
+    let count = Expr::Cast(Cast::new(Box::new(count), divisor));
+    // Of nothing the sum is null, and so is the quotient.
+    arithmetic::checked(Arithmetic::Divide, sum, count)
 }
 
 fn add(call: Expr, calls: &mut Vec<Expr>) -> Expr {

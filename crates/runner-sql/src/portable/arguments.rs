@@ -55,6 +55,20 @@ pub(crate) fn scalar(mut call: ScalarFunction, typing: &mut Typing, schema: &DFS
     }
 }
 
+/// Whether the operands of a function that computes are numbers; it is refused where they aren't.
+pub(crate) fn are_numeric(call: &ScalarFunction, typing: &mut Typing, schema: &DFSchema) -> bool {
+    let Some(function) = functions::find_canonical(call.func.name(), FunctionKind::Scalar) else {
+        return true;
+    };
+    let before = typing.findings.len();
+    if check_count(function, &call.args, typing) {
+        for argument in &call.args {
+            check(function, Argument::Numeric, argument, typing, schema);
+        }
+    }
+    typing.findings.len() == before
+}
+
 pub(crate) fn case(mut case: Case, typing: &mut Typing, schema: &DFSchema) -> Case {
     if let Some(operand) = case.expr.take() {
         let mut values = vec![*operand];
@@ -116,12 +130,6 @@ pub(crate) fn check_aggregate(
             &[argument],
             format!("`{name}` over numbers depends on the order of addition: equal to 1e-12 relative, not to the last digit"),
             "cast to a decimal, as in `sum(CAST(price AS DECIMAL(18, 4)))`, where it has to be exact",
-        ),
-        Kind::Decimal if name == "avg" => typing.refuse(
-            Code::SqlRefused,
-            &[argument],
-            "portable SQL has no `avg` over decimals: engines give it different digits".to_owned(),
-            "write `sum(x) / count(x)`, which has the digits of a quotient, or cast to DOUBLE",
         ),
         Kind::Decimal => {
             let data_type = data_type(argument, schema);

@@ -6,8 +6,10 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array};
-use arrow::compute::kernels::numeric;
+use arrow::array::{
+    Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, new_null_array,
+};
+use arrow::compute::{concat, kernels::numeric};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, i256};
 use arrow::error::ArrowError;
 use datafusion_common::{DataFusionError, Result, exec_err, plan_err};
@@ -26,17 +28,31 @@ pub(crate) enum Arithmetic {
     Remainder,
 }
 
+/// What becomes of a value that can't be computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Failure {
+    /// It costs its row.
+    Row,
+    /// It is null: the `try_` forms.
+    Null,
+}
+
 /// Fewest digits behind the point of a decimal quotient.
 pub(crate) const QUOTIENT_SCALE: i8 = 6;
 
 impl Arithmetic {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Add => "checked_add",
-            Self::Subtract => "checked_subtract",
-            Self::Multiply => "checked_multiply",
-            Self::Divide => "checked_divide",
-            Self::Remainder => "checked_remainder",
+    fn name(self, failure: Failure) -> &'static str {
+        match (self, failure) {
+            (Self::Add, Failure::Row) => "checked_add",
+            (Self::Subtract, Failure::Row) => "checked_subtract",
+            (Self::Multiply, Failure::Row) => "checked_multiply",
+            (Self::Divide, Failure::Row) => "checked_divide",
+            (Self::Remainder, Failure::Row) => "checked_remainder",
+            (Self::Add, Failure::Null) => "try_add",
+            (Self::Subtract, Failure::Null) => "try_subtract",
+            (Self::Multiply, Failure::Null) => "try_multiply",
+            (Self::Divide, Failure::Null) => "try_divide",
+            (Self::Remainder, Failure::Null) => "try_mod",
         }
     }
 
@@ -96,6 +112,25 @@ impl Arithmetic {
         Ok(computed)
     }
 
+    /// Null where [`Self::apply`] fails: what fails is halved until the values are alone for which it does.
+    fn attempt(self, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
+        match self.apply(left, right) {
+            Err(DataFusionError::ArrowError(..)) if left.len() == 1 => {
+                let result = self.result_type(left.data_type(), right.data_type())?;
+                Ok(new_null_array(&result, 1))
+            }
+            Err(DataFusionError::ArrowError(..)) => {
+                let half = left.len() / 2;
+                let part = |offset, length| {
+                    self.attempt(&left.slice(offset, length), &right.slice(offset, length))
+                };
+                let (first, second) = (part(0, half)?, part(half, left.len() - half)?);
+                Ok(concat(&[first.as_ref(), second.as_ref()])?)
+            }
+            computed => computed,
+        }
+    }
+
     fn kernel(self, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
         Ok(match self {
             Self::Add => numeric::add(left, right),
@@ -126,11 +161,27 @@ impl Arithmetic {
 
 /// `left / right` with checks, as an expression; both are of one kind.
 pub(crate) fn checked(operation: Arithmetic, left: Expr, right: Expr) -> Expr {
+    function(operation, Failure::Row).call(vec![left, right])
+}
+
+/// The function of an operation.
+pub(crate) fn function(operation: Arithmetic, failure: Failure) -> ScalarUDF {
     ScalarUDF::from(Checked {
         operation,
+        failure,
         signature: Signature::any(2, Volatility::Immutable),
     })
-    .call(vec![left, right])
+}
+
+/// An operation that was checked, with what becomes of its failures.
+pub(crate) fn failing(computed: Expr, failure: Failure) -> Expr {
+    match computed {
+        Expr::ScalarFunction(call) => match operation(&call.func) {
+            Some((operation, _)) => function(operation, failure).call(call.args),
+            None => Expr::ScalarFunction(call),
+        },
+        other => other,
+    }
 }
 
 /// An operation on what nobody knows the type of yet; it stands in plans that are looked at and never run.
@@ -157,10 +208,10 @@ pub(crate) fn integer_sum(value: Expr) -> Expr {
     .call(vec![value])
 }
 
-/// Which operation a call is, if it is one of these.
-pub(crate) fn operation(function: &ScalarUDF) -> Option<Arithmetic> {
+/// Which operation a call is, and what becomes of its failures, if it is one of these.
+pub(crate) fn operation(function: &ScalarUDF) -> Option<(Arithmetic, Failure)> {
     let checked = function.inner().downcast_ref::<Checked>()?;
-    Some(checked.operation)
+    Some((checked.operation, checked.failure))
 }
 
 /// Whether the function can fail for some rows.
@@ -176,12 +227,13 @@ pub(crate) fn is_own(function: &ScalarUDF) -> bool {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     operation: Arithmetic,
+    failure: Failure,
     signature: Signature,
 }
 
 impl ScalarUDFImpl for Checked {
     fn name(&self) -> &'static str {
-        self.operation.name()
+        self.operation.name(self.failure)
     }
 
     fn signature(&self) -> &Signature {
@@ -200,7 +252,11 @@ impl ScalarUDFImpl for Checked {
         let [left, right] = arrays.as_slice() else {
             return exec_err!("`{}` takes two operands", self.operation.symbol());
         };
-        Ok(ColumnarValue::Array(self.operation.apply(left, right)?))
+        let computed = match self.failure {
+            Failure::Row => self.operation.apply(left, right),
+            Failure::Null => self.operation.attempt(left, right),
+        };
+        Ok(ColumnarValue::Array(computed?))
     }
 }
 

@@ -169,11 +169,7 @@ impl Syntax<'_, '_> {
                 }
             }
             Expr::Interval(interval) => self.interval(interval, expression.span()),
-            Expr::Subquery(_) => self.refuse(
-                expression.span(),
-                "queries as values",
-                "join the query, or write `EXISTS`",
-            ),
+            Expr::Subquery(query) => self.query(query),
             Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => self.refuse(
                 expression.span(),
                 "`ROLLUP`, `CUBE` or `GROUPING SETS`",

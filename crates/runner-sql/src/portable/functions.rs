@@ -7,6 +7,8 @@ use datafusion_functions as scalar;
 use datafusion_functions_aggregate as aggregate;
 use datafusion_functions_window as window;
 
+use super::arithmetic::{self, Arithmetic, Failure};
+
 /// A function that a query may call.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
@@ -97,6 +99,9 @@ pub(crate) fn instead(name: &str) -> Option<&'static str> {
     Some(match name {
         "nvl" | "ifnull" | "isnull" => "write `coalesce(value, other)`",
         "if" | "iff" | "decode" => "write `CASE WHEN condition THEN value ELSE other END`",
+        "greatest" | "least" => {
+            "engines differ in what it does with nulls: write `CASE WHEN a >= b THEN a ELSE b END`"
+        }
         "concat" | "concat_ws" => {
             "write `a || b`, which is null where one of them is: engines differ in what `concat` does with nulls"
         }
@@ -112,7 +117,6 @@ pub(crate) fn instead(name: &str) -> Option<&'static str> {
         "stddev" | "variance" | "median" | "corr" => {
             "engines compute it in different ways; there is no portable form"
         }
-        "ntile" | "percent_rank" | "cume_dist" => "write `rank()` or `row_number()`",
         "regexp_replace" | "regexp_extract" => {
             "engines differ in replacements and groups; `replace` and `split_part` are portable"
         }
@@ -140,6 +144,8 @@ pub(crate) fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
         "rtrim" => scalar::string::rtrim(),
         "replace" => scalar::string::replace(),
         "starts_with" => scalar::string::starts_with(),
+        "ends_with" => scalar::string::ends_with(),
+        "reverse" => scalar::unicode::reverse(),
         "split_part" => scalar::string::split_part(),
         "character_length" => scalar::unicode::character_length(),
         "substr" => scalar::unicode::substr(),
@@ -152,10 +158,19 @@ pub(crate) fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
         "date_part" => scalar::datetime::date_part(),
         "regexp_like" => scalar::regex::regexp_like(),
         "md5" => scalar::crypto::md5(),
+        "try_add" => attempted(Arithmetic::Add),
+        "try_subtract" => attempted(Arithmetic::Subtract),
+        "try_multiply" => attempted(Arithmetic::Multiply),
+        "try_divide" => attempted(Arithmetic::Divide),
+        "try_mod" => attempted(Arithmetic::Remainder),
         "now" => super::now::now(),
         "current_date" => super::now::today(),
         _ => return None,
     })
+}
+
+fn attempted(operation: Arithmetic) -> Arc<ScalarUDF> {
+    Arc::new(arithmetic::function(operation, Failure::Null))
 }
 
 pub(crate) fn aggregate_function(name: &str) -> Option<Arc<AggregateUDF>> {
@@ -176,6 +191,10 @@ pub(crate) fn window_function(name: &str) -> Option<Arc<WindowUDF>> {
         "row_number" => window::row_number::row_number_udwf(),
         "rank" => window::rank::rank_udwf(),
         "dense_rank" => window::rank::dense_rank_udwf(),
+        "percent_rank" => window::rank::percent_rank_udwf(),
+        "cume_dist" => window::cume_dist::cume_dist_udwf(),
+        "ntile" => window::ntile::ntile_udwf(),
+        "nth_value" => window::nth_value::nth_value_udwf(),
         "lag" => window::lead_lag::lag_udwf(),
         "lead" => window::lead_lag::lead_udwf(),
         "first_value" => window::nth_value::first_value_udwf(),
@@ -229,6 +248,11 @@ const FUNCTIONS: &[Function] = &[
     of(Scalar, "floor", "floor", &[Number], "The next whole number below."),
     of(Scalar, "round", "round", &[Number], "The nearest whole number; halves go away from zero. To round to digits, cast to a decimal."),
     of(Scalar, "sqrt", "sqrt", &[Number], "The square root; NaN of a negative number."),
+    of(Scalar, "try_add", "try_add", &[Numeric, Numeric], "`a + b`, or null where it overflows."),
+    of(Scalar, "try_subtract", "try_subtract", &[Numeric, Numeric], "`a - b`, or null where it overflows."),
+    of(Scalar, "try_multiply", "try_multiply", &[Numeric, Numeric], "`a * b`, or null where it overflows."),
+    of(Scalar, "try_divide", "try_divide", &[Numeric, Numeric], "`a / b`, or null where `b` is zero or the quotient overflows."),
+    of(Scalar, "try_mod", "try_mod", &[Numeric, Numeric], "`a % b`, or null where `b` is zero."),
     repeats(of(Scalar, "coalesce", "coalesce", &[Same], "The first value that is not null.")),
     of(Scalar, "nullif", "nullif", &[Same, Same], "Null where both are equal, else the first."),
     of(Scalar, "upper", "upper", &[Text], "In upper case, by Unicode, without a locale."),
@@ -239,6 +263,8 @@ const FUNCTIONS: &[Function] = &[
     of(Scalar, "rtrim", "rtrim", &[Text], "Without spaces at the end."),
     of(Scalar, "replace", "replace", &[Text, Text, Text], "Every occurrence of the second replaced by the third."),
     of(Scalar, "starts_with", "starts_with", &[Text, Text], "Whether the first begins with the second."),
+    of(Scalar, "ends_with", "ends_with", &[Text, Text], "Whether the first ends with the second."),
+    of(Scalar, "reverse", "reverse", &[Text], "The code points in reverse order."),
     of(Scalar, "split_part", "split_part", &[Text, Text, AtLeast(1)], "The part of this number, from 1, between occurrences of the second; empty where there is none."),
     of(Scalar, "length", "character_length", &[Text], "The number of Unicode code points."),
     of(Scalar, "char_length", "character_length", &[Text], "The number of Unicode code points."),
@@ -269,6 +295,10 @@ const FUNCTIONS: &[Function] = &[
     of(Window, "row_number", "row_number", &[], "The row's number in the order, which has to be total."),
     of(Window, "rank", "rank", &[], "The row's rank, with gaps behind ties."),
     of(Window, "dense_rank", "dense_rank", &[], "The row's rank, without gaps."),
+    of(Window, "percent_rank", "percent_rank", &[], "(rank - 1) / (rows - 1), a number; 0 for a single row."),
+    of(Window, "cume_dist", "cume_dist", &[], "The share of the rows up to this one and those equal to it in the order, a number."),
+    of(Window, "ntile", "ntile", &[AtLeast(1)], "Which of that many groups, as equal as can be, the row is in, from 1; the order has to be total."),
+    of(Window, "nth_value", "nth_value", &[Any, AtLeast(1)], "The value of the row of that number in the frame; the order has to be total."),
     optional(1, of(Window, "lag", "lag", &[Any, AtLeast(0)], "The value that many rows before; the order has to be total.")),
     optional(1, of(Window, "lead", "lead", &[Any, AtLeast(0)], "The value that many rows behind; the order has to be total.")),
     of(Window, "first_value", "first_value", &[Any], "The first value of the frame; the order has to be total."),

@@ -16,6 +16,7 @@ mod provider;
 mod reference;
 mod relation;
 mod rewrite;
+mod subqueries;
 mod syntax;
 mod types;
 mod typing;

@@ -170,7 +170,9 @@ fn check_window(call: &WindowFunction, input: &LogicalPlan, known: &[Key], typin
     };
     let frame = &call.params.window_frame;
     let depends = match &call.fun {
-        WindowFunctionDefinition::WindowUDF(_) => !matches!(name, "rank" | "dense_rank"),
+        WindowFunctionDefinition::WindowUDF(_) => {
+            !matches!(name, "rank" | "dense_rank" | "percent_rank" | "cume_dist")
+        }
         WindowFunctionDefinition::AggregateUDF(_) => {
             let is_whole = frame.start_bound.is_unbounded() && frame.end_bound.is_unbounded();
             frame.units == WindowFrameUnits::Rows && !is_whole

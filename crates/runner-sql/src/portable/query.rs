@@ -28,6 +28,7 @@ use super::parse;
 use super::provider::Provider;
 use super::relation::{self, Relation};
 use super::rewrite::Rewrite;
+use super::subqueries;
 use super::syntax::{self, Syntax};
 use super::typing::{QueryCast, Typing};
 
@@ -177,6 +178,7 @@ fn build(
         .map(|view| (view.name.clone(), view.key.clone()))
         .collect();
     order::check(&plan, &keys, typing)?;
+    subqueries::check_rows(&plan, typing)?;
     let key = order::keys(&plan, &keys)
         .into_iter()
         .next()
@@ -189,6 +191,9 @@ fn build(
     let plan = rewrite.plan(plan)?;
     let (plan, columns) = output::columns(plan, query.contract, typing)?;
     let plan = TypeCoercion::new().analyze(plan, &ConfigOptions::default())?;
+    if columns.iter().all(|(_, is_known)| *is_known) {
+        subqueries::check_references(&plan, typing)?;
+    }
     let (plan, steps) = relation::split(plan)?;
     let relation = Relation {
         plan,

@@ -40,12 +40,16 @@ const MEANINGS: &[(&str, &str)] = &[
         "Last in every order unless `NULLS FIRST` is written. `NOT IN (SELECT …)` is refused: write `NOT EXISTS`.",
     ),
     (
+        "queries as values",
+        "`(SELECT max(price) FROM trades)` is null where it yields no row; it yields one at most by its form: an aggregate without `GROUP BY`, or `LIMIT 1`.",
+    ),
+    (
         "orders",
-        "`LIMIT`, `row_number`, `lag`, `lead`, `first_value`, `last_value` and running totals over `ROWS` need an order without ties: one that ends with a key.",
+        "`LIMIT`, `row_number`, `ntile`, `lag`, `lead`, `first_value`, `last_value`, `nth_value` and running totals over `ROWS` need an order without ties: one that ends with a key.",
     ),
     (
         "failures",
-        "A value that overflows, is divided by zero or can't be cast sends its row to the quarantine, where a query ends with work on single rows; inside an aggregate, a join or an order it fails the run.",
+        "A value that overflows, is divided by zero or can't be cast sends its row to the quarantine, where a query ends with work on single rows; inside an aggregate, a join or an order it fails the run. `TRY_CAST` and the `try_` functions are null instead.",
     ),
 ];
 
@@ -53,7 +57,7 @@ const MEANINGS: &[(&str, &str)] = &[
 pub fn reference() -> String {
     let mut page = String::from(
         "# Portable SQL\n\nWhat a `sql` transform may use. Everything here means the same on every engine; anything else is refused when the plan is made.\n\n\
-         A query is one `SELECT`, with `WITH`, `JOIN` (inner, left, right, full, cross, left semi, left anti), `WHERE`, `GROUP BY`, `HAVING`, `UNION`, `EXCEPT`, `INTERSECT`, `ORDER BY`, `LIMIT`, windows, `CASE`, `IN`, `BETWEEN`, `LIKE`, `EXISTS`.\n\n## Meanings\n\n| matter | meaning |\n| --- | --- |\n",
+         A query is one `SELECT`, with `WITH`, `JOIN` (inner, left, right, full, cross, left semi, left anti), `WHERE`, `GROUP BY`, `HAVING`, `UNION`, `EXCEPT`, `INTERSECT`, `ORDER BY`, `LIMIT`, windows, `CASE`, `IN`, `BETWEEN`, `LIKE`, `EXISTS`, and queries of one row as values.\n\n## Meanings\n\n| matter | meaning |\n| --- | --- |\n",
     );
     for (matter, meaning) in MEANINGS {
         row(&mut page, &[matter, meaning]);

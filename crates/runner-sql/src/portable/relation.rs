@@ -13,6 +13,7 @@ use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use runner_plan::model::ColumnField;
 
 use super::arithmetic;
+use super::subqueries;
 use super::types;
 
 /// An analysed query.
@@ -44,6 +45,7 @@ pub enum RowStepKind {
 
 /// Sets the row-wise end of a plan apart, if anything in it can fail for a row.
 pub(crate) fn split(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<RowStep>)> {
+    let plan = subqueries::lift(plan, &can_fail)?;
     let mut row_wise: Vec<&LogicalPlan> = Vec::new();
     let mut node = &plan;
     loop {

@@ -18,7 +18,7 @@ use runner_spec::Code;
 
 use super::aggregates;
 use super::arguments;
-use super::arithmetic::{self, Arithmetic};
+use super::arithmetic::{self, Arithmetic, Failure};
 use super::types::{self, Kind};
 use super::typing::{Typing, data_type};
 
@@ -224,6 +224,7 @@ impl ExpressionRewriter<'_> {
                 Expr::Not(value)
             }
             Expr::Cast(cast) => typing.explicit(*cast.expr, cast.field.data_type(), schema),
+            Expr::TryCast(cast) => typing.attempted(*cast.expr, cast.field.data_type(), schema),
             Expr::Like(like) => {
                 typing.expect(&like.expr, Kind::Text, "LIKE", schema);
                 typing.expect(&like.pattern, Kind::Text, "LIKE", schema);
@@ -277,11 +278,15 @@ impl ExpressionRewriter<'_> {
             "current_date" => return lit(date(self.now)),
             _ => {}
         }
-        if let Some(operation) = arithmetic::operation(&call.func) {
+        if let Some((operation, failure)) = arithmetic::operation(&call.func) {
+            if failure == Failure::Null && !arguments::are_numeric(&call, typing, schema) {
+                return lit(ScalarValue::Null);
+            }
             let mut operands = call.args.into_iter();
             let mut next = || operands.next().unwrap_or_else(|| lit(ScalarValue::Null));
             let (left, right) = (next(), next());
-            return typing.arithmetic(operation, left, right, schema);
+            let computed = typing.arithmetic(operation, left, right, schema);
+            return arithmetic::failing(computed, failure);
         }
         if arithmetic::is_own(&call.func) {
             return Expr::ScalarFunction(call);

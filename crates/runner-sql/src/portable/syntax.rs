@@ -445,11 +445,11 @@ impl<'a, 'f> Syntax<'a, 'f> {
 
     pub(super) fn cast_kind(&mut self, kind: &CastKind, span: Span) {
         match kind {
-            CastKind::Cast | CastKind::DoubleColon => {}
-            CastKind::TryCast | CastKind::SafeCast => self.refuse(
+            CastKind::Cast | CastKind::TryCast | CastKind::DoubleColon => {}
+            CastKind::SafeCast => self.refuse(
                 span,
-                "`TRY_CAST`",
-                "write `CAST`: a row whose value can't be cast goes to the quarantine",
+                "`SAFE_CAST`",
+                "write `TRY_CAST`, which is null where a value can't be cast",
             ),
         }
     }

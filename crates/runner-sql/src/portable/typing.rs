@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DFSchema, ScalarValue, Spans};
-use datafusion_expr::expr::Cast;
+use datafusion_expr::expr::{Cast, TryCast};
 use datafusion_expr::{Expr, ExprSchemable, Operator, binary_expr, lit};
 use runner_plan::arrow::arrow_type;
 use runner_plan::model::ColumnType;
@@ -320,20 +320,7 @@ impl Typing {
         if from == *to && !is_literal {
             return value;
         }
-        let is_allowed = Kind::of(&from) == Kind::Open
-            || (Kind::of(&from) == Kind::of(to) && from != DataType::Null)
-            || types::cast_rule(&from, to).is_some();
-        if !is_allowed {
-            self.refuse(
-                Code::SqlRefused,
-                &[&value],
-                format!(
-                    "portable SQL has no cast from {} to {}",
-                    types::name(&from),
-                    types::name(to)
-                ),
-                cast_help(&from, to),
-            );
+        if !self.is_castable(&value, &from, to) {
             return lit(ScalarValue::Null);
         }
         if let Expr::Literal(literal, _) = &value {
@@ -343,9 +330,57 @@ impl Typing {
             self.unreadable(literal, to);
             return lit(ScalarValue::Null);
         }
+        self.written(&value, &from, to);
+        canonical(
+            Expr::Cast(Cast::new(Box::new(value), to.clone())),
+            &from,
+            to,
+        )
+    }
+
+    /// A cast that the query writes, and that is null where a value can't be cast.
+    pub(crate) fn attempted(&mut self, value: Expr, to: &DataType, schema: &DFSchema) -> Expr {
+        let from = data_type(&value, schema);
+        if !self.is_castable(&value, &from, to) {
+            return lit(ScalarValue::Null);
+        }
+        if let Expr::Literal(literal, _) = &value {
+            let null = ScalarValue::try_new_null(to).unwrap_or(ScalarValue::Null);
+            return lit(literal.cast_to(to).unwrap_or(null));
+        }
+        self.written(&value, &from, to);
+        canonical(
+            Expr::TryCast(TryCast::new(Box::new(value), to.clone())),
+            &from,
+            to,
+        )
+    }
+
+    /// Whether portable SQL has the cast; it is refused where it hasn't.
+    fn is_castable(&mut self, value: &Expr, from: &DataType, to: &DataType) -> bool {
+        let is_castable = Kind::of(from) == Kind::Open
+            || (Kind::of(from) == Kind::of(to) && *from != DataType::Null)
+            || types::cast_rule(from, to).is_some();
+        if !is_castable {
+            self.refuse(
+                Code::SqlRefused,
+                &[value],
+                format!(
+                    "portable SQL has no cast from {} to {}",
+                    types::name(from),
+                    types::name(to)
+                ),
+                cast_help(from, to),
+            );
+        }
+        is_castable
+    }
+
+    /// Lists a cast of the query.
+    fn written(&mut self, value: &Expr, from: &DataType, to: &DataType) {
         let cast = QueryCast {
             expression: value.human_display().to_string(),
-            from: types::name(&from),
+            from: types::name(from),
             to: types::name(to),
             is_implicit: false,
         };
@@ -354,12 +389,6 @@ impl Typing {
         });
         if !is_known {
             self.casts.push(cast);
-        }
-        let cast = Expr::Cast(Cast::new(Box::new(value), to.clone()));
-        if Kind::of(&from) == Kind::Text && Kind::of(to) == Kind::Number {
-            arithmetic::one_zero(cast)
-        } else {
-            cast
         }
     }
 
@@ -411,6 +440,15 @@ pub(crate) fn type_name(expression: &Expr, schema: &DFSchema) -> String {
     types::name(&data_type(expression, schema))
 }
 
+/// A cast with one zero and one NaN, of which texts have several.
+fn canonical(cast: Expr, from: &DataType, to: &DataType) -> Expr {
+    if Kind::of(from) == Kind::Text && Kind::of(to) == Kind::Number {
+        arithmetic::one_zero(cast)
+    } else {
+        cast
+    }
+}
+
 /// A text that stands for a point in time, since it is compared with one.
 fn is_time_text(operand: &Expr, other: &DataType) -> bool {
     let is_text = matches!(
@@ -429,7 +467,7 @@ fn spans(of: &[&Expr]) -> Vec<Spans> {
     for expression in of {
         // The walk itself can't fail.
         let _ = datafusion_common::tree_node::TreeNode::apply(*expression, |part| {
-            if let Expr::Column(column) = part {
+            if let Expr::Column(column) | Expr::OuterReferenceColumn(_, column) = part {
                 found.push(column.spans.clone());
             }
             Ok(TreeNodeRecursion::Continue)
