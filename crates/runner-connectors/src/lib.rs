@@ -19,6 +19,7 @@ pub mod partition;
 pub mod postgres;
 pub mod registry;
 pub mod resolve;
+pub mod row_scope;
 pub mod rows;
 pub mod schema;
 pub mod scrub;

@@ -1,10 +1,11 @@
 //! The source port: a stream is a set of chains (of requests, of files), each read page by page.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use runner_core::checkpoint::{Observed, Warning};
-use runner_core::{ChainKey, Position, Result};
+use runner_core::{ChainKey, Position, Result, Seq};
 
 use crate::rows::Rows;
 
@@ -31,6 +32,8 @@ pub struct WindowBounds {
 #[derive(Debug)]
 pub enum Fetched {
     Rows(Rows),
+    /// The rows that follow were read before, by another run: they are what they were then.
+    Replayed(Provenance),
     /// Every row of the page has been delivered: a barrier may stand here.
     PageEnd(Box<PageEnd>),
     /// The page that was asked for again is not the one that was sealed, or the cursor was refused:
@@ -38,6 +41,16 @@ pub enum Fetched {
     Restart {
         reason: String,
     },
+}
+
+/// Where rows of the quarantine came from when they were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// Number of the run that read them: rows merge by it.
+    pub seq: Seq,
+    /// Value of their chain.
+    pub chain: Arc<str>,
+    pub page: u64,
 }
 
 /// A page has been read whole.

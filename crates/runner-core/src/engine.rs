@@ -17,6 +17,7 @@ use crate::feed::FeedStore;
 use crate::ids::{FeedId, Seq, SubmissionId};
 use crate::job::Claim;
 use crate::progress::ProgressSink;
+use crate::quarantine::QuarantineStore;
 use crate::secret::SecretStore;
 
 /// What an engine is given to run. Secrets in it are references.
@@ -64,6 +65,8 @@ pub struct RunContext {
     pub nominal_time: DateTime<Utc>,
     pub checkpoints: Arc<dyn Checkpoints>,
     pub feeds: Arc<dyn FeedStore>,
+    /// What a replay reads.
+    pub quarantine: Arc<dyn QuarantineStore>,
     pub secrets: Arc<dyn SecretStore>,
     pub clock: Arc<dyn Clock>,
     pub progress: Arc<dyn ProgressSink>,

@@ -32,22 +32,24 @@ impl Additions {
         }
     }
 
-    /// The batch with the added columns; `columns` is what [`table_columns`] makes of its own.
+    /// The batch with the added columns; `columns` is what [`table_columns`] makes of its own. Rows that another run has read keep
+    /// that run's number.
     pub(crate) fn apply(
         &self,
         batch: &RecordBatch,
         columns: &[ColumnField],
+        read_by: Option<Seq>,
     ) -> Result<RecordBatch> {
         let mut arrays: Vec<ArrayRef> = batch.columns().to_vec();
         for column in &columns[batch.num_columns()..] {
-            arrays.push(self.array(&column.name, batch)?);
+            arrays.push(self.array(&column.name, batch, read_by)?);
         }
         RecordBatch::try_new(arrow_schema(columns), arrays).map_err(|error| {
             Error::new(ErrorKind::Internal, "failed to add columns to a batch").with_source(error)
         })
     }
 
-    fn array(&self, name: &str, batch: &RecordBatch) -> Result<ArrayRef> {
+    fn array(&self, name: &str, batch: &RecordBatch, read_by: Option<Seq>) -> Result<ArrayRef> {
         let rows = batch.num_rows();
         let added = self.added.iter().find(|added| match added {
             AddedColumn::RunDate { name: own }
@@ -71,7 +73,8 @@ impl Additions {
                 )))
             }
             None => {
-                let seq = i64::try_from(self.seq.unwrap_or_default().0).unwrap_or(i64::MAX);
+                let seq = read_by.or(self.seq).unwrap_or_default();
+                let seq = i64::try_from(seq.0).unwrap_or(i64::MAX);
                 Ok(Arc::new(Int64Array::from_value(seq, rows)))
             }
         }
@@ -159,7 +162,7 @@ mod tests {
             column(LOAD_ID_COLUMN, ColumnType::String),
             column(SEQ_COLUMN, ColumnType::Integer),
         ];
-        let batch = additions.apply(&batch, &columns).unwrap();
+        let batch = additions.apply(&batch, &columns, None).unwrap();
         let hours = batch
             .column(1)
             .as_any()

@@ -155,6 +155,14 @@ impl ChainQueue {
         let Some(incremental) = &run.plan.incremental else {
             return self.works(ordinal, key, vec![(None, None)]).await;
         };
+        if context.plan.replay.is_some() {
+            // Whatever the run that read them made of its windows: a row without a cursor value still fails.
+            let tracker = incremental.cursor_field.as_ref().map(|field| {
+                let bounds = WindowBounds::default();
+                CursorTracker::new(field, &bounds, BTreeMap::new(), context.nominal_time)
+            });
+            return self.works(ordinal, key, vec![(None, tracker)]).await;
+        }
         let stored = match &incremental.cursor_field {
             Some(_) => {
                 context
@@ -249,12 +257,11 @@ fn single(value: &str, index: u64) -> (u64, ChainKey) {
 }
 
 async fn values(run: &StreamRun) -> Result<Values> {
+    if run.context.plan.replay.is_some() {
+        return Ok(Values::Known(listed(run).await?));
+    }
     let known = match &run.plan.source {
-        SourcePlan::Files(_) => listed(run)
-            .await?
-            .into_iter()
-            .map(|key| (key.index, key))
-            .collect(),
+        SourcePlan::Files(_) => listed(run).await?,
         SourcePlan::Http(http) => match &http.chains {
             Chains::Single => VecDeque::from([single("", 0)]),
             Chains::Values { values, .. } => values
@@ -284,7 +291,7 @@ async fn values(run: &StreamRun) -> Result<Values> {
 }
 
 /// The chains that the source listed when the run first looked: sealed before any of them is read, so that every attempt reads the same.
-async fn listed(run: &StreamRun) -> Result<Vec<ChainKey>> {
+async fn listed(run: &StreamRun) -> Result<VecDeque<(u64, ChainKey)>> {
     let context = &run.context;
     let (checkpoints, claim, stream) = (&context.checkpoints, &context.claim, &run.plan.name);
     let mut listed = Vec::new();
@@ -303,7 +310,8 @@ async fn listed(run: &StreamRun) -> Result<Vec<ChainKey>> {
                 .seal_values(claim, stream, LISTED, &listed, true)
                 .await?;
         }
-        return run.source.take_up(&listed).await;
+        let keys = run.source.take_up(&listed).await?;
+        return Ok(keys.into_iter().map(|key| (key.index, key)).collect());
     }
 }
 

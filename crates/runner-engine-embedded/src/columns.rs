@@ -3,6 +3,8 @@
 use runner_connectors::schema::{SchemaVersion, StreamSchema, TypeBinding, WideningGuard};
 use runner_core::checkpoint::SchemaRecord;
 use runner_plan::StreamPlan;
+use runner_plan::model::{ColumnType, Replay};
+use runner_spec::model::Masking;
 
 /// An attempt goes on with the columns that an earlier one sealed (`resumed`); a run starts with the plan's, whose open columns take
 /// the types of the feed's last run (`stored`).
@@ -17,6 +19,29 @@ pub(crate) fn initial_schema(
         (None, Some(stored)) => of_last_run(plan, stored),
     };
     StreamSchema::new(schema).with_guard(guard)
+}
+
+/// The columns of the feed's last run as the quarantine has their values: masked ones are texts, or gone.
+pub(crate) fn as_masked(mut stored: SchemaRecord, replay: &Replay, stream: &str) -> SchemaRecord {
+    for masked in replay.masked.get(stream).into_iter().flatten() {
+        let Some(index) = stored.index_of(&masked.column) else {
+            continue;
+        };
+        match masked.masking {
+            Masking::Drop => {
+                stored.columns.remove(index);
+                if index < stored.sources.len() {
+                    stored.sources.remove(index);
+                }
+            }
+            Masking::Hash | Masking::Redact | Masking::Partial => {
+                stored.columns[index].column_type = ColumnType::String;
+            }
+        }
+        // They are a run's own, and go by the same index.
+        stored.traces.clear();
+    }
+    stored
 }
 
 /// Versions and traces are a run's own: of the last one only the columns stay.

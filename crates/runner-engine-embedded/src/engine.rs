@@ -20,10 +20,11 @@ use runner_spec::model::EngineName;
 use runner_spec::{Code, Diagnostic, FieldPath};
 use tokio::task::JoinHandle;
 
-use crate::columns::initial_schema;
+use crate::columns::{as_masked, initial_schema};
 use crate::outputs::LoadOutput;
 use crate::parts::PartFolder;
 use crate::read::read_stream;
+use crate::replay::ReplaySource;
 use crate::stream::{StreamParts, StreamRun};
 use crate::transform::TransformRun;
 
@@ -328,7 +329,11 @@ impl Run {
             .state(&context.feed)
             .await?
             .schemas
-            .remove(&stream.name);
+            .remove(&stream.name)
+            .map(|stored| match &context.plan.replay {
+                Some(replay) => as_masked(stored, replay, &stream.name),
+                None => stored,
+            });
         let loads = self.loads(&Input::Stream(stream.name.clone()), targets);
         let guard_targets: Vec<_> = loads
             .iter()
@@ -353,7 +358,10 @@ impl Run {
             meter: meter.clone(),
             http: self.http.clone(),
         };
-        let source = self.connectors.source(stream, source_context).await?;
+        let source: Arc<dyn Source> = match context.plan.replay {
+            Some(_) => Arc::new(ReplaySource::new(stream, source_context, context)),
+            None => self.connectors.source(stream, source_context).await?,
+        };
         let run = StreamRun::new(StreamParts {
             context: context.clone(),
             plan: stream.clone(),
@@ -408,7 +416,7 @@ fn load_context(context: &RunContext, load: &LoadPlan) -> LoadContext {
         nominal_time: context.nominal_time,
         oldest_unfinished: None,
         replace_bounds: Vec::new(),
-        insert_only: false,
+        insert_only: context.plan.inserts_only(load),
     }
 }
 

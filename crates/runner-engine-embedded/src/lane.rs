@@ -11,7 +11,6 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use runner_connectors::rows::{RawRows, Reason, Rows};
 use runner_connectors::schema::SchemaVersion;
-use runner_connectors::sink::RowOrigin;
 use runner_connectors::source::{ChainRequest, Fetched, PageEnd};
 use runner_connectors::table::widen::widen_batch;
 use runner_core::checkpoint::{
@@ -26,6 +25,7 @@ use crate::masking::{mask, mask_raw};
 use crate::observed::merge_observed;
 use crate::outputs::Outputs;
 use crate::quarantine::{QuarantineWriter, QuarantinedRow};
+use crate::reading::Reading;
 use crate::stream::{Advance, StreamRun, reason};
 use crate::values::chain_values;
 
@@ -59,18 +59,6 @@ struct Pending {
     values: BTreeMap<String, Vec<String>>,
     pages: u64,
     since: Option<Duration>,
-}
-
-/// The chain that is being read.
-struct Reading {
-    chain_value: Arc<str>,
-    origin: RowOrigin,
-    pages: u64,
-    /// Rows delivered since the last page's end; while there are any, no barrier may stand.
-    rows_in_page: u64,
-    cursor: Option<CursorTracker>,
-    counters: ChainCounters,
-    is_cut_off: bool,
 }
 
 impl Lane {
@@ -108,6 +96,7 @@ impl Lane {
                     self.rows(&mut reading, rows).await?;
                     fault::point("page.mid");
                 }
+                Some(Fetched::Replayed(provenance)) => reading.provenance = Some(provenance),
                 Some(Fetched::PageEnd(end)) => {
                     let is_last = self.page_end(&mut reading, *end).await?;
                     if is_last || reading.is_cut_off {
@@ -235,7 +224,7 @@ impl Lane {
         let batch = mask(&batch, &self.run.plan.masking, &columns)?;
         self.current_outputs(&version)
             .await?
-            .write(&batch, reading.origin)
+            .write(&batch, reading.origin, reading.read_by())
             .await
     }
 
@@ -324,13 +313,16 @@ impl Lane {
             Some(writer) => writer,
             None => self.quarantine.insert(self.run.open_quarantine()),
         };
+        let provenance = reading.provenance.as_ref();
+        let chain = provenance.map_or(&reading.chain_value, |provenance| &provenance.chain);
         let row = QuarantinedRow {
             origin: Arc::clone(request),
-            chain: Arc::clone(&reading.chain_value),
-            page: reading.pages,
+            chain: Arc::clone(chain),
+            page: provenance.map_or(reading.pages, |provenance| provenance.page),
             row,
             reasons,
             raw: self.run.scrubber.hide(&raw).into_owned(),
+            seq: reading.read_by().unwrap_or(self.run.context.seq),
         };
         writer.add(row, reading.origin).await
     }
@@ -527,50 +519,6 @@ impl Pending {
         sum.required_cells += counters.required_cells;
         sum.required_present += counters.required_present;
         sum.fields_dropped += counters.fields_dropped;
-    }
-}
-
-impl Reading {
-    fn new(request: &ChainRequest, from: Option<&Position>, cursor: Option<CursorTracker>) -> Self {
-        let generation = from.map_or(request.generation, |position| position.generation);
-        let origin = RowOrigin {
-            chain: request.key.index,
-            generation,
-        };
-        let mut reading = Self {
-            chain_value: Arc::from(request.key.value.as_str()),
-            origin,
-            pages: from.map_or(0, |position| position.pages),
-            rows_in_page: 0,
-            cursor,
-            counters: ChainCounters::default(),
-            is_cut_off: false,
-        };
-        reading.counters = reading.empty_counters();
-        reading
-    }
-
-    fn restart(&mut self, request: &ChainRequest) {
-        self.origin.generation = request.generation;
-        self.pages = 0;
-        self.rows_in_page = 0;
-        self.counters = self.empty_counters();
-        if let Some(cursor) = &mut self.cursor {
-            cursor.restart();
-        }
-    }
-
-    fn take_counters(&mut self) -> ChainCounters {
-        let empty = self.empty_counters();
-        std::mem::replace(&mut self.counters, empty)
-    }
-
-    fn empty_counters(&self) -> ChainCounters {
-        ChainCounters {
-            chain: self.origin.chain,
-            generation: self.origin.generation,
-            ..ChainCounters::default()
-        }
     }
 }
 

@@ -19,6 +19,8 @@ mod parts;
 mod preview;
 mod quarantine;
 mod read;
+mod reading;
+mod replay;
 mod stream;
 mod transform;
 mod values;

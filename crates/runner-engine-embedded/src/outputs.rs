@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use runner_connectors::sink::{PartWriter, RowOrigin, Target, WriterContext};
 use runner_core::commit::table_columns;
 use runner_core::part::Output;
-use runner_core::{Attempt, LoadContext, Part, Result};
+use runner_core::{Attempt, LoadContext, Part, Result, Seq};
 use runner_plan::model::ColumnField;
 
 use crate::added::Additions;
@@ -101,9 +101,15 @@ impl Outputs {
         }
     }
 
-    pub(crate) async fn write(&mut self, batch: &RecordBatch, origin: RowOrigin) -> Result<()> {
+    /// `read_by` is the run that has read the rows, where that is another one.
+    pub(crate) async fn write(
+        &mut self,
+        batch: &RecordBatch,
+        origin: RowOrigin,
+        read_by: Option<Seq>,
+    ) -> Result<()> {
         for load in &mut self.loads {
-            let rows = load.additions.apply(batch, &load.columns)?;
+            let rows = load.additions.apply(batch, &load.columns, read_by)?;
             load.writer.write(&rows, origin).await?;
         }
         if let Some(stage) = &mut self.stage {

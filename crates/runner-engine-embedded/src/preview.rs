@@ -227,7 +227,7 @@ impl Look<'_> {
                 None => break,
                 Some(Fetched::Rows(rows)) => self.take(rows)?,
                 Some(Fetched::PageEnd(end)) if end.position.end.is_some() => break,
-                Some(Fetched::PageEnd(_)) => {}
+                Some(Fetched::PageEnd(_) | Fetched::Replayed(_)) => {}
                 Some(Fetched::Restart { reason }) => {
                     return Err(Error::new(
                         ErrorKind::SourceData,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use runner_connectors::rows::Reason;
 use runner_connectors::sink::{PartWriter, RowOrigin};
-use runner_core::{Error, ErrorKind, JobId, Part, Result};
+use runner_core::{Error, ErrorKind, JobId, Part, Result, Seq};
 use runner_plan::arrow::arrow_schema;
 use runner_plan::model::{ColumnField, ColumnType};
 
@@ -24,6 +24,8 @@ pub(crate) struct QuarantinedRow {
     pub(crate) reasons: Vec<Reason>,
     /// As it came: JSON text.
     pub(crate) raw: String,
+    /// Number of the run that has read it.
+    pub(crate) seq: Seq,
 }
 
 /// Collects rows of one lane.
@@ -46,6 +48,7 @@ pub(crate) fn quarantine_columns() -> Vec<ColumnField> {
         ("codes", ColumnType::String),
         ("reasons", ColumnType::Json),
         ("raw", ColumnType::String),
+        ("seq", ColumnType::Integer),
     ]
     .map(|(name, column_type)| ColumnField {
         name: name.to_owned(),
@@ -121,6 +124,7 @@ impl QuarantineWriter {
             text(&|row| codes(&row.reasons)),
             text(&|row| serde_json::to_string(&row.reasons).unwrap_or_default()),
             text(&|row| row.raw.clone()),
+            number(&|row| row.seq.0),
         ];
         RecordBatch::try_new(arrow_schema(&quarantine_columns()), arrays).map_err(|error| {
             Error::new(

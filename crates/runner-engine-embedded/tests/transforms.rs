@@ -31,8 +31,8 @@ use runner_core::progress::NoProgress;
 use runner_core::secret::{SecretRef, SecretVersion};
 use runner_core::{
     Cancel, ChainEnd, ChainKey, Checkpoint, Checkpoints, Claim, Clock, Error, ErrorKind, FeedStore,
-    LoadContext, LoadId, PageCursor, Part, Position, Result, ResumeState, Secret, SecretStore, Seq,
-    SubmissionId, WorkerId,
+    LoadContext, LoadId, PageCursor, Part, Position, QuarantineStore, Result, ResumeState, Secret,
+    SecretStore, Seq, SubmissionId, WorkerId,
 };
 use runner_engine_embedded::{Connectors, EmbeddedEngine, Folders};
 use runner_plan::{LoadPlan, Plan, StreamPlan};
@@ -332,6 +332,7 @@ impl World {
                 lost: Arc::clone(&self.lost),
             }),
             feeds: Arc::new(self.store.clone()) as Arc<dyn FeedStore>,
+            quarantine: Arc::new(self.store.clone()) as Arc<dyn QuarantineStore>,
             secrets: Arc::new(NoSecrets),
             clock: Arc::new(self.clock.clone()),
             progress: Arc::new(NoProgress),

@@ -42,10 +42,16 @@ impl Attempt<'_> {
                 self.advance_stream(job, &stream.name, CursorKind::of(&cursor_type))
                     .await?;
             }
-            if let Some(schema) = found.schema {
+            let replay = job.plan.replay.as_ref();
+            // Masks are texts, whatever type their column has when it is read.
+            let is_masked = replay.is_some_and(|replay| replay.masked.contains_key(&stream.name));
+            if let (Some(schema), false) = (found.schema, is_masked) {
                 state.schemas.insert(stream.name.clone(), schema);
             }
-            accept(&mut state, stream, &found.observed);
+            // The source's schema was judged when the rows were read.
+            if replay.is_none() {
+                accept(&mut state, stream, &found.observed);
+            }
         }
         self.ports
             .feeds

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use runner_core::engine::{RunContext, RunHandle, RunStatus};
 use runner_core::job::{Job, JobState, Transition};
-use runner_core::{Error, ErrorKind, SubmissionId, fault};
+use runner_core::quarantine::RowRange;
+use runner_core::{Error, ErrorKind, JobId, SubmissionId, fault};
+use runner_plan::model::ReplayPart;
 
 use crate::attempt::{Attempt, Halt};
 
@@ -14,6 +16,7 @@ impl Attempt<'_> {
         if job.state == JobState::Queued {
             self.record(Transition::To(JobState::Preparing)).await?;
         }
+        self.reserve(job).await?;
         let context = self.run_context(job);
         let handle = match self.known_run(job).await? {
             Some(handle) => handle,
@@ -22,6 +25,22 @@ impl Attempt<'_> {
         self.record(Transition::To(JobState::Running)).await?;
         self.wait(&handle, &context).await?;
         self.record(Transition::To(JobState::Gating)).await
+    }
+
+    /// The rows of a replay are this job's before anything is read: an attempt that takes over finds the same ones.
+    async fn reserve(&self, job: &Job) -> Result<(), Halt> {
+        let Some(replay) = &job.plan.replay else {
+            return Ok(());
+        };
+        if !matches!(job.state, JobState::Queued | JobState::Preparing) {
+            return Ok(());
+        }
+        let wanted: Vec<RowRange> = replay.parts.iter().flat_map(rows_of).collect();
+        self.ports
+            .quarantine
+            .reserve_replay(self.claim, &wanted)
+            .await?;
+        Ok(())
     }
 
     /// The run that an earlier attempt started, if the engine still knows it: nothing is started twice.
@@ -102,10 +121,20 @@ impl Attempt<'_> {
             nominal_time: job.nominal_time,
             checkpoints: Arc::clone(&self.ports.checkpoints),
             feeds: Arc::clone(&self.ports.feeds),
+            quarantine: Arc::clone(&self.ports.quarantine),
             secrets: Arc::clone(&self.ports.secrets),
             clock: Arc::clone(&self.ports.clock),
             progress: Arc::clone(&self.ports.progress),
             cancel: self.cancel.clone(),
         }
     }
+}
+
+fn rows_of(part: &ReplayPart) -> impl Iterator<Item = RowRange> {
+    part.rows.iter().map(|(from, to)| RowRange {
+        job: JobId::new(part.job.clone()),
+        part: part.part.clone(),
+        from: *from,
+        to: *to,
+    })
 }

@@ -92,6 +92,10 @@ impl Attempt<'_> {
     }
 
     async fn gate_drift(&self, job: &Job, found: &Found) -> Result<(), Halt> {
+        // What the source sent was judged when it was read, and a few bad rows say nothing of its schema.
+        if job.plan.replay.is_some() {
+            return Ok(());
+        }
         let state = self
             .ports
             .feeds

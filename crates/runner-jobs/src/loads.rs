@@ -69,7 +69,7 @@ pub(crate) async fn load_context(
         nominal_time: job.nominal_time,
         oldest_unfinished: ports.jobs.oldest_unfinished(&job.feed).await?,
         replace_bounds: replace_bounds(ports, claim, job, load).await?,
-        insert_only: false,
+        insert_only: job.plan.inserts_only(load),
     })
 }
 

@@ -9,7 +9,8 @@ use runner_core::job::{Claim, JobStore, PartsState, Transition};
 use runner_core::progress::ProgressSink;
 use runner_core::report::Report;
 use runner_core::{
-    Cancel, Checkpoints, Clock, Error, ErrorKind, FeedStore, JobId, Result, SecretStore,
+    Cancel, Checkpoints, Clock, Error, ErrorKind, FeedStore, JobId, QuarantineStore, Result,
+    SecretStore,
 };
 
 use crate::attempt::{Attempt, Halt};
@@ -31,6 +32,7 @@ pub struct Ports {
     pub jobs: Arc<dyn JobStore>,
     pub checkpoints: Arc<dyn Checkpoints>,
     pub feeds: Arc<dyn FeedStore>,
+    pub quarantine: Arc<dyn QuarantineStore>,
     pub engine: Arc<dyn Engine>,
     pub committers: Arc<dyn Committers>,
     pub secrets: Arc<dyn SecretStore>,

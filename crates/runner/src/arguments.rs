@@ -218,6 +218,64 @@ pub(crate) enum QuarantineCommand {
         #[arg(long, default_value_t = 20)]
         limit: usize,
     },
+    /// Load quarantined rows of completed runs by the document as it is now, each once; rows that fail again come back
+    Replay(ReplayArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    #[command(flatten)]
+    pub(crate) document: MendedDocument,
+    /// Only rows that this job quarantined
+    #[arg(long, value_name = "ID")]
+    pub(crate) job: Option<String>,
+    /// Only rows of this stream
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stream: Option<String>,
+    /// A merge without a cursor field replaces rows that runs before the row's own have loaded; without this it only adds keys
+    /// that are missing
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Discard an unfinished run of the feed instead of continuing it
+    #[arg(long)]
+    pub(crate) restart: bool,
+}
+
+/// The document that quarantined rows are loaded by.
+#[derive(Debug, Args)]
+pub(crate) struct MendedDocument {
+    /// The document (YAML or JSON), mended
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// A run parameter, for `{{ K }}`
+    #[arg(long = "param", value_name = "K=V", value_parser = parse_parameter)]
+    pub(crate) parameters: Vec<(String, String)>,
+    /// Merged over the document, key by key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) overlay: Vec<PathBuf>,
+    /// Unknown keys are errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Refuse connections that aren't configured instead of replacing them by local ones
+    #[arg(long)]
+    pub(crate) strict_connections: bool,
+}
+
+impl ReplayArguments {
+    /// How the document is read and planned: as for a run.
+    pub(crate) fn feed(&self) -> FeedArguments {
+        let document = &self.document;
+        FeedArguments {
+            file: document.file.clone(),
+            engine: None,
+            parameters: document.parameters.clone(),
+            overlay: document.overlay.clone(),
+            limit: None,
+            base_url: None,
+            strict: document.strict,
+            strict_connections: document.strict_connections,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

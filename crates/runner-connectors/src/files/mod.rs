@@ -17,7 +17,6 @@ mod listing;
 mod location;
 mod piece;
 mod remote;
-mod scope;
 mod source;
 mod split;
 #[cfg(test)]

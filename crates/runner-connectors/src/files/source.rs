@@ -15,11 +15,11 @@ use super::content::Access;
 use super::listing;
 use super::location::{Location, Place};
 use super::piece::Piece;
-use super::scope::FileScope;
 use super::split::Splitter;
 use crate::context::SourceContext;
 use crate::decode::DecodeOptions;
 use crate::resolve::Resolver;
+use crate::row_scope::RowScope;
 use crate::source::{Chain, ChainRequest, Source};
 use crate::storage::Storage;
 
@@ -82,7 +82,7 @@ impl FileSource {
     }
 
     fn location(&self) -> Result<Location> {
-        let scope = FileScope::new(&self.context, None, None);
+        let scope = RowScope::new(&self.context, None, None);
         let text = scope.render("the location of the files", &self.files.location)?;
         Location::parse(&text)
     }
@@ -232,7 +232,7 @@ impl Source for FileSource {
             .cloned()
             .ok_or_else(unknown)?;
         let incremental = self.plan.incremental.as_ref();
-        let scope = FileScope::new(&self.context, request.window.as_ref(), incremental);
+        let scope = RowScope::new(&self.context, request.window.as_ref(), incremental);
         let constants = scope.constants().map_err(|error| self.locate(error))?;
         let opening = Opening {
             piece,

@@ -108,7 +108,7 @@ impl Chain for HttpChain {
             ))
         });
         self.is_ended = match &step {
-            Ok(Fetched::Rows(_)) => false,
+            Ok(Fetched::Replayed(_) | Fetched::Rows(_)) => false,
             Ok(Fetched::PageEnd(page)) => page.position.end.is_some(),
             Ok(Fetched::Restart { .. }) | Err(_) => true,
         };

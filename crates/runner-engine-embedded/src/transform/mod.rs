@@ -310,7 +310,7 @@ impl Writing<'_> {
         }
         self.counters.rows_passed += passed.num_rows() as u64;
         let passed = widen_batch(&passed, &open, &self.columns)?;
-        self.outputs.write(&passed, ORIGIN).await
+        self.outputs.write(&passed, ORIGIN, None).await
     }
 
     /// A row whose values can't be computed.
@@ -331,6 +331,7 @@ impl Writing<'_> {
             row,
             reasons,
             raw: self.run.scrubber.hide(&raw).into_owned(),
+            seq: self.run.context.seq,
         };
         self.quarantine.add(row, ORIGIN).await
     }

@@ -117,6 +117,7 @@ impl Lab {
             jobs: Arc::clone(&store) as _,
             checkpoints: Arc::clone(&store) as _,
             feeds: store,
+            quarantine: Arc::clone(&self.store) as _,
             engine: Arc::new(ScriptedEngine::new(world.clone(), chaos.clone())),
             committers: Arc::new(ScriptedSinks::new(world, chaos.clone())),
             secrets: Arc::new(NoSecrets),

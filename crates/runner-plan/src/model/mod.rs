@@ -3,6 +3,7 @@
 mod check;
 mod column;
 mod load;
+mod replay;
 mod source;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ pub use load::{
     AddedColumn, Catalog, Delivery, Input, LoadPlan, Partition, PartitionTransform, Redirection,
     Target,
 };
+pub use replay::{Replay, ReplayPart};
 pub use source::{
     AllowedOrigins, Body, Chains, DataFormat, FileSource, HttpSource, IncrementalPlan,
     PAGE_VARIABLES, PageKind, PagePlacement, PagePlan, ParentField, RateLimit, RetryPolicy,
@@ -65,6 +67,9 @@ pub struct Plan {
     /// Read this window instead of the one after the cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<ExplicitWindow>,
+    /// Load these rows of the quarantine instead of reading the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
 }
 
 /// A window that the caller asks for, half-open; such a run moves no cursor.

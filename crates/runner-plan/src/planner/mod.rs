@@ -121,6 +121,7 @@ fn build(context: Context<'_>, findings: &mut Findings) -> Plan {
         moves_cursor: is_whole && window.is_none() && !is_given,
         row_limit: options.limit,
         window,
+        replay: None,
     }
 }
 

@@ -91,6 +91,7 @@ pub(crate) fn job_runner(
         jobs: store.jobs(),
         checkpoints: store.checkpoints(),
         feeds: store.feeds(),
+        quarantine: store.quarantine(),
         engine: Arc::new(registry.embedded()) as Arc<dyn Engine>,
         committers: registry as Arc<dyn Committers>,
         secrets: wiring::secrets(settings)?,

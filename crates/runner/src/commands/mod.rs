@@ -12,5 +12,6 @@ pub(crate) mod mock;
 pub(crate) mod plan;
 pub(crate) mod preview;
 pub(crate) mod quarantine;
+pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod state;

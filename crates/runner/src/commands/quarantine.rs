@@ -5,11 +5,12 @@ use std::fs::File;
 
 use arrow::array::{AsArray, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use runner_core::quarantine::{QuarantineFile, QuarantineFilter};
+use runner_core::quarantine::{QuarantineFile, QuarantineFilter, QuarantineMark};
 use runner_core::{Error, ErrorKind, JobId, Result, TenantId};
 use runner_engine_embedded::PartFolder;
 use serde_json::{Value, json};
 
+use super::replay::replay;
 use crate::arguments::QuarantineCommand;
 use crate::exit_code;
 use crate::settings::Settings;
@@ -30,6 +31,7 @@ pub(crate) async fn quarantine(
         QuarantineCommand::Show { job, stream, limit } => {
             show(&store, settings, &job, stream, limit, terminal).await
         }
+        QuarantineCommand::Replay(arguments) => replay(&arguments, settings, terminal).await,
     }
 }
 
@@ -55,24 +57,34 @@ async fn list(
     for tenant in tenants(store, settings).await? {
         files.extend(store.quarantine().files(&tenant, &filter).await?);
     }
+    let mut replayed = Vec::with_capacity(files.len());
+    for file in &files {
+        replayed.push(replayed_rows(store, file).await?);
+    }
     if terminal.json {
-        terminal.print_json(&json!({ "files": files }))?;
+        let listed: Vec<Value> = files
+            .iter()
+            .zip(&replayed)
+            .map(|(file, replayed)| with_replayed(file, *replayed))
+            .collect();
+        terminal.print_json(&json!({ "files": listed }))?;
         return Ok(exit_code::SUCCESS);
     }
     let mut text = format!(
-        "{:<40} {:<24} {:<20} {:>8}  {:<8}\n",
-        "JOB", "FEED", "STREAM", "ROWS", "RUN"
+        "{:<40} {:<24} {:<20} {:>8} {:>8}  {:<8}\n",
+        "JOB", "FEED", "STREAM", "ROWS", "REPLAYED", "RUN"
     );
-    for file in &files {
+    for (file, replayed) in files.iter().zip(&replayed) {
         let mark = serde_json::to_value(file.mark).unwrap_or_default();
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<40} {:<24} {:<20} {:>8}  {:<8}",
+            "{:<40} {:<24} {:<20} {:>8} {:>8}  {:<8}",
             file.job.as_str(),
             file.feed.name,
             file.stream,
             file.rows(),
+            replayed,
             mark.as_str().unwrap_or_default()
         );
     }
@@ -82,6 +94,24 @@ async fn list(
         &text
     })?;
     Ok(exit_code::SUCCESS)
+}
+
+/// Rows of a file that were replayed; of a run that didn't complete none can be.
+async fn replayed_rows(store: &Store, file: &QuarantineFile) -> Result<u64> {
+    if file.mark != QuarantineMark::Loaded {
+        return Ok(0);
+    }
+    let replayed = store
+        .quarantine()
+        .replayed(&file.feed.tenant, &file.job, &file.part.name)
+        .await?;
+    Ok(replayed.iter().map(|rows| rows.to - rows.from).sum())
+}
+
+fn with_replayed(file: &QuarantineFile, replayed: u64) -> Value {
+    let mut listed = json!(file);
+    listed["rows_replayed"] = json!(replayed);
+    listed
 }
 
 async fn show(

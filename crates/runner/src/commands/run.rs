@@ -165,7 +165,7 @@ fn no_job(id: &JobId) -> Error {
         .with_help("`jobs list` shows the jobs")
 }
 
-async fn create(
+pub(crate) async fn create(
     store: &Store,
     feed: &FeedId,
     planned: Planned,
@@ -186,7 +186,12 @@ async fn create(
     }
 }
 
-async fn discard(store: &Store, settings: &Settings, job: &Job, terminal: Terminal) -> Result<()> {
+pub(crate) async fn discard(
+    store: &Store,
+    settings: &Settings,
+    job: &Job,
+    terminal: Terminal,
+) -> Result<()> {
     release_dead(&*store.jobs(), &settings.data_dir, &job.id).await?;
     let state = store
         .jobs()
@@ -203,12 +208,19 @@ async fn discard(store: &Store, settings: &Settings, job: &Job, terminal: Termin
     Ok(())
 }
 
-fn other_document(job: &Job) -> Error {
+pub(crate) fn other_document(job: &Job) -> Error {
+    let what = match job.plan.replay {
+        Some(_) => "a replay of quarantined rows",
+        None => "of another version of the document or with other parameters",
+    };
     Error::new(
         ErrorKind::Conflict,
-        format!("the feed has the unfinished job `{}`, of another version of the document or with other parameters", job.id),
+        format!("the feed has the unfinished job `{}`, {what}", job.id),
     )
-    .with_help(format!("`jobs resume {}` goes on with that one; `--restart` discards it", job.id))
+    .with_help(format!(
+        "`jobs resume {}` goes on with that one; `--restart` discards it",
+        job.id
+    ))
 }
 
 /// Of everything beside the document that decides what a run does.

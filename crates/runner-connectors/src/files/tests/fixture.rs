@@ -207,6 +207,7 @@ pub(super) async fn read(
         match step {
             Fetched::Rows(rows) => taken.take(&rows),
             Fetched::PageEnd(page) => taken.pages.push(*page),
+            Fetched::Replayed(_) => panic!("nothing is replayed here"),
             Fetched::Restart { reason } => {
                 let mut restarts = std::mem::take(&mut taken.restarts);
                 restarts.push(reason);

@@ -308,6 +308,7 @@ impl Taken {
                 self.ids_at_page.push(self.ids.len());
                 self.pages.push(*page);
             }
+            Some(Fetched::Replayed(_)) => panic!("nothing is replayed here"),
             Some(Fetched::Restart { reason }) => self.restart = Some(reason),
         }
         Ok(true)
@@ -427,6 +428,7 @@ pub(crate) fn plan() -> Plan {
         moves_cursor: true,
         row_limit: None,
         window: None,
+        replay: None,
     }
 }
 

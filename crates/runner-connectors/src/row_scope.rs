@@ -1,4 +1,4 @@
-//! Where the templates of a file stream find their names: parameters, the window, config, the run.
+//! Where the templates of a stream that asks no server find their names: parameters, the window, the chain's values, config, the run.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,15 @@ use crate::context::SourceContext;
 use crate::source::WindowBounds;
 
 /// Renders templates of a stream, or of one of its chains.
-pub(super) struct FileScope<'a> {
+#[derive(Debug)]
+pub struct RowScope<'a> {
     context: &'a SourceContext,
     window: BTreeMap<String, String>,
+    values: BTreeMap<String, String>,
 }
 
-impl<'a> FileScope<'a> {
-    pub(super) fn new(
+impl<'a> RowScope<'a> {
+    pub fn new(
         context: &'a SourceContext,
         window: Option<&WindowBounds>,
         incremental: Option<&IncrementalPlan>,
@@ -37,10 +39,20 @@ impl<'a> FileScope<'a> {
                 window_variables(&bounds, format)
             })
             .unwrap_or_default();
-        Self { context, window }
+        Self {
+            context,
+            window,
+            values: BTreeMap::new(),
+        }
     }
 
-    pub(super) fn render(&self, what: &str, template: &Template) -> Result<String> {
+    /// With the values of the parent or of `for_each`.
+    #[must_use]
+    pub fn with_values(self, values: BTreeMap<String, String>) -> Self {
+        Self { values, ..self }
+    }
+
+    pub(crate) fn render(&self, what: &str, template: &Template) -> Result<String> {
         let failed = |cause: TemplateError| {
             Error::new(ErrorKind::Spec, format!("failed to render {what}")).with_source(cause)
         };
@@ -51,7 +63,7 @@ impl<'a> FileScope<'a> {
     }
 
     /// Values of the columns that every row of a chain has alike, by column.
-    pub(super) fn constants(&self) -> Result<BTreeMap<String, String>> {
+    pub fn constants(&self) -> Result<BTreeMap<String, String>> {
         let mut constants = BTreeMap::new();
         for column in &self.context.schema.current().columns {
             let value = match &column.source {
@@ -76,6 +88,10 @@ impl<'a> FileScope<'a> {
             place: "the window",
             values: &self.window,
         };
+        let values = NamedTexts {
+            place: "the values of the parent or of `for_each`",
+            values: &self.values,
+        };
         let config = ConfigScope(&plan.config);
         let run = RunScope {
             job_id: self.context.job.to_string(),
@@ -85,7 +101,7 @@ impl<'a> FileScope<'a> {
                 .to_rfc3339_opts(SecondsFormat::Secs, true),
             tenant_id: plan.tenant.clone(),
         };
-        ask(Layers(vec![&parameters, &window, &config, &run]))
+        ask(Layers(vec![&parameters, &window, &values, &config, &run]))
     }
 }
 
