@@ -265,8 +265,6 @@ impl ColumnBuffer {
         trace
     }
 
-    /// Takes a number as JSON writes it.
-    #[inline]
     /// Takes an integer that is a double exactly, if the column is one of integers.
     #[inline]
     pub(crate) fn push_short_integer(&mut self, value: i64) -> bool {
@@ -279,6 +277,8 @@ impl ColumnBuffer {
         true
     }
 
+    /// Takes a number as JSON writes it.
+    #[inline]
     pub(crate) fn push_number(&mut self, number: &Lexeme<'_>) -> Result<(), Misfit> {
         let converts = matches!(self.binding, Binding::Firm | Binding::Known);
         match &mut self.values {
