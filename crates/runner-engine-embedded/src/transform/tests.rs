@@ -315,7 +315,9 @@ async fn a_row_that_fails_costs_itself_alone() {
         (
             "SELECT id FROM v WHERE (SELECT max(id) FROM v) / n > -1",
             vec!["1", "2"],
-            vec![r#"division_by_zero {"id":3,"n":0,"x":null,"d":0.05,"t":"ärger","at":null,"day":null,"flag":null,"__value_0":4}"#],
+            vec![
+                r#"division_by_zero {"id":3,"n":0,"x":null,"d":0.05,"t":"ärger","at":null,"day":null,"flag":null,"__value_0":4}"#,
+            ],
         ),
         // After a group too.
         (
