@@ -105,22 +105,33 @@ pub fn masked_columns(columns: &[ColumnField], masking: &[MaskedColumn]) -> Vec<
         .collect()
 }
 
+/// What the runner puts into a column that it adds to rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddedValue<'a> {
+    /// A point in time, or a part of one.
+    Time(&'a AddedColumn),
+    /// Which load brought the row.
+    LoadId,
+    /// The load's number.
+    Seq,
+}
+
 /// The columns of a load's table for rows with these columns: the rows' own, then those that the runner adds.
 pub fn table_columns(load: &LoadPlan, rows: &[ColumnField]) -> Vec<ColumnField> {
-    let mut columns = rows.to_vec();
-    let mut push = |name: &str, column_type: ColumnType, nullable: bool| {
-        if columns.iter().all(|column| column.name != name) {
-            columns.push(ColumnField {
-                name: name.to_owned(),
-                column_type,
-                nullable,
-            });
-        }
-    };
-    for added in &load.added {
-        match added {
-            AddedColumn::RunDate { name } => push(name, ColumnType::Date, false),
-            AddedColumn::RunTime { name } => push(name, ColumnType::Timestamp, false),
+    let added = added_columns(load, rows);
+    let added = added.into_iter().map(|(column, _)| column);
+    rows.iter().cloned().chain(added).collect()
+}
+
+/// The columns that the runner adds to rows with these columns, and what stands in them. One that the rows have is theirs.
+pub fn added_columns<'a>(
+    load: &'a LoadPlan,
+    rows: &[ColumnField],
+) -> Vec<(ColumnField, AddedValue<'a>)> {
+    let times = load.added.iter().map(|added| {
+        let (name, column_type, nullable) = match added {
+            AddedColumn::RunDate { name } => (name, ColumnType::Date, false),
+            AddedColumn::RunTime { name } => (name, ColumnType::Timestamp, false),
             AddedColumn::Part { name, of, part } => {
                 let column_type = match part {
                     DateTimePart::Date => ColumnType::Date,
@@ -129,15 +140,38 @@ pub fn table_columns(load: &LoadPlan, rows: &[ColumnField]) -> Vec<ColumnField> 
                     | DateTimePart::Day
                     | DateTimePart::Hour => ColumnType::Integer,
                 };
-                push(name, column_type, of.is_some());
+                (name, column_type, of.is_some())
             }
+        };
+        (
+            name.as_str(),
+            column_type,
+            nullable,
+            AddedValue::Time(added),
+        )
+    });
+    let id = (
+        LOAD_ID_COLUMN,
+        ColumnType::String,
+        false,
+        AddedValue::LoadId,
+    );
+    let seq = (SEQ_COLUMN, ColumnType::Integer, false, AddedValue::Seq);
+    let all = times
+        .chain(load.load_columns.then_some(id))
+        .chain((load.write_mode == WriteMode::Merge).then_some(seq));
+    let mut columns: Vec<(ColumnField, AddedValue<'a>)> = Vec::new();
+    for (name, column_type, nullable, value) in all {
+        let mut known = rows.iter().chain(columns.iter().map(|(column, _)| column));
+        if known.any(|column| column.name == name) {
+            continue;
         }
-    }
-    if load.load_columns {
-        push(LOAD_ID_COLUMN, ColumnType::String, false);
-    }
-    if load.write_mode == WriteMode::Merge {
-        push(SEQ_COLUMN, ColumnType::Integer, false);
+        let column = ColumnField {
+            name: name.to_owned(),
+            column_type,
+            nullable,
+        };
+        columns.push((column, value));
     }
     columns
 }

@@ -7,32 +7,31 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicr
 use arrow::compute::{DatePart, cast, date_part};
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, Datelike, Timelike, Utc};
-use runner_core::commit::LOAD_ID_COLUMN;
+use runner_core::commit::{AddedValue, added_columns};
 use runner_core::{Error, ErrorKind, LoadId, Result, Seq};
 use runner_plan::arrow::arrow_schema;
 use runner_plan::model::{AddedColumn, ColumnField, DateTimePart, LoadPlan};
-use runner_spec::model::WriteMode;
 
 /// Adds a load's own columns to batches.
 #[derive(Clone, Debug)]
 pub(crate) struct Additions {
-    added: Vec<AddedColumn>,
-    load_id: Option<String>,
-    seq: Option<Seq>,
+    load: LoadPlan,
+    load_id: LoadId,
+    seq: Seq,
     nominal_time: DateTime<Utc>,
 }
 
 impl Additions {
     pub(crate) fn new(load: &LoadPlan, id: &LoadId, seq: Seq, nominal_time: DateTime<Utc>) -> Self {
         Self {
-            added: load.added.clone(),
-            load_id: load.load_columns.then(|| id.to_string()),
-            seq: (load.write_mode == WriteMode::Merge).then_some(seq),
+            load: load.clone(),
+            load_id: id.clone(),
+            seq,
             nominal_time,
         }
     }
 
-    /// The batch with the added columns; `columns` is what [`table_columns`] makes of its own. Rows that another run has read keep
+    /// The batch with the added columns; `columns` is what `table_columns` makes of its own. Rows that another run has read keep
     /// that run's number.
     pub(crate) fn apply(
         &self,
@@ -41,43 +40,46 @@ impl Additions {
         read_by: Option<Seq>,
     ) -> Result<RecordBatch> {
         let mut arrays: Vec<ArrayRef> = batch.columns().to_vec();
-        for column in &columns[batch.num_columns()..] {
-            arrays.push(self.array(&column.name, batch, read_by)?);
+        let own = &columns[..batch.num_columns()];
+        for (_, value) in added_columns(&self.load, own) {
+            arrays.push(self.array(value, batch, read_by)?);
         }
         RecordBatch::try_new(arrow_schema(columns), arrays).map_err(|error| {
             Error::new(ErrorKind::Internal, "failed to add columns to a batch").with_source(error)
         })
     }
 
-    fn array(&self, name: &str, batch: &RecordBatch, read_by: Option<Seq>) -> Result<ArrayRef> {
+    fn array(
+        &self,
+        value: AddedValue<'_>,
+        batch: &RecordBatch,
+        read_by: Option<Seq>,
+    ) -> Result<ArrayRef> {
         let rows = batch.num_rows();
-        let added = self.added.iter().find(|added| match added {
-            AddedColumn::RunDate { name: own }
-            | AddedColumn::RunTime { name: own }
-            | AddedColumn::Part { name: own, .. } => own == name,
-        });
-        match added {
-            Some(AddedColumn::RunDate { .. }) => Ok(Arc::new(Date32Array::from_value(
-                days(self.nominal_time),
-                rows,
-            ))),
-            Some(AddedColumn::RunTime { .. }) => Ok(Arc::new(
+        Ok(match value {
+            AddedValue::Time(AddedColumn::RunDate { .. }) => {
+                Arc::new(Date32Array::from_value(days(self.nominal_time), rows))
+            }
+            AddedValue::Time(AddedColumn::RunTime { .. }) => Arc::new(
                 TimestampMicrosecondArray::from_value(self.nominal_time.timestamp_micros(), rows)
                     .with_timezone("UTC"),
-            )),
-            Some(AddedColumn::Part { of, part, .. }) => self.part(of.as_deref(), *part, batch),
-            None if name == LOAD_ID_COLUMN => {
-                let id = self.load_id.as_deref().unwrap_or_default();
-                Ok(Arc::new(StringArray::from_iter_values(
-                    std::iter::repeat_n(id, rows),
+            ),
+            AddedValue::Time(AddedColumn::Part { of, part, .. }) => {
+                self.part(of.as_deref(), *part, batch)?
+            }
+            AddedValue::LoadId => {
+                let id = self.load_id.to_string();
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+                    id.as_str(),
+                    rows,
                 )))
             }
-            None => {
-                let seq = read_by.or(self.seq).unwrap_or_default();
+            AddedValue::Seq => {
+                let seq = read_by.unwrap_or(self.seq);
                 let seq = i64::try_from(seq.0).unwrap_or(i64::MAX);
-                Ok(Arc::new(Int64Array::from_value(seq, rows)))
+                Arc::new(Int64Array::from_value(seq, rows))
             }
-        }
+        })
     }
 
     fn part(&self, of: Option<&str>, part: DateTimePart, batch: &RecordBatch) -> Result<ArrayRef> {
@@ -128,10 +130,12 @@ fn days(at: DateTime<Utc>) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use runner_core::commit::SEQ_COLUMN;
-    use runner_plan::model::ColumnType;
-
     use arrow::array::Array as _;
+    use runner_core::JobId;
+    use runner_core::commit::{LOAD_ID_COLUMN, SEQ_COLUMN, table_columns};
+    use runner_plan::model::ColumnType;
+    use runner_spec::model::WriteMode;
+    use runner_testkit::plans;
 
     use super::*;
 
@@ -141,27 +145,27 @@ mod tests {
         let column = TimestampMicrosecondArray::from(vec![Some(at.timestamp_micros()), None])
             .with_timezone("UTC");
         let batch = RecordBatch::try_from_iter([("at", Arc::new(column) as ArrayRef)]).unwrap();
-        let additions = Additions {
-            added: vec![AddedColumn::Part {
-                name: "hour".to_owned(),
-                of: Some("at".to_owned()),
-                part: DateTimePart::Hour,
-            }],
-            load_id: Some("job-1/orders".to_owned()),
-            seq: Some(Seq(7)),
-            nominal_time: at,
+        let mut load: LoadPlan = serde_json::from_value(plans::load("orders")).unwrap();
+        load.added = vec![AddedColumn::Part {
+            name: "hour".to_owned(),
+            of: Some("at".to_owned()),
+            part: DateTimePart::Hour,
+        }];
+        load.load_columns = true;
+        load.write_mode = WriteMode::Merge;
+        let id = LoadId {
+            job: JobId::new("job-1"),
+            load: load.id.clone(),
         };
-        let column = |name: &str, column_type| ColumnField {
-            name: name.to_owned(),
-            column_type,
+        let additions = Additions::new(&load, &id, Seq(7), at);
+        let own = [ColumnField {
+            name: "at".to_owned(),
+            column_type: ColumnType::Timestamp,
             nullable: true,
-        };
-        let columns = [
-            column("at", ColumnType::Timestamp),
-            column("hour", ColumnType::Integer),
-            column(LOAD_ID_COLUMN, ColumnType::String),
-            column(SEQ_COLUMN, ColumnType::Integer),
-        ];
+        }];
+        let columns = table_columns(&load, &own);
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["at", "hour", LOAD_ID_COLUMN, SEQ_COLUMN]);
         let batch = additions.apply(&batch, &columns, None).unwrap();
         let hours = batch
             .column(1)
