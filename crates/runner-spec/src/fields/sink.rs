@@ -161,11 +161,30 @@ const ALLOW_HTTP: Field = field(
     "Whether the object store may be reached without encryption",
 );
 
+/// Fields of a sink that writes files: its own, then those of the files and of where they are.
+macro_rules! files_of {
+    ($($own:expr),* $(,)?) => {
+        &[
+            $($own,)*
+            COMPRESSION,
+            FILE_SIZE,
+            ENDPOINT,
+            REGION,
+            ACCESS_KEY_ID,
+            SECRET_ACCESS_KEY,
+            SESSION_TOKEN,
+            PATH_STYLE,
+            ALLOW_HTTP,
+            ENDPOINTS,
+        ]
+    };
+}
+
 static ICEBERG: Object = Object {
     name: "iceberg_config",
     description: "Settings of an Iceberg sink; any further ones are passed to its catalog",
     extra: Extra::Settings,
-    fields: &[
+    fields: files_of![
         field(
             "catalog",
             Shape::Text(Text::NonEmpty),
@@ -198,16 +217,6 @@ static ICEBERG: Object = Object {
             Shape::Text(Text::Secret),
             "`client_id:client_secret` of a REST catalog: a template or a `vault://` reference",
         ),
-        COMPRESSION,
-        FILE_SIZE,
-        ENDPOINT,
-        REGION,
-        ACCESS_KEY_ID,
-        SECRET_ACCESS_KEY,
-        SESSION_TOKEN,
-        PATH_STYLE,
-        ALLOW_HTTP,
-        ENDPOINTS,
     ],
 };
 
@@ -215,23 +224,13 @@ static PARQUET: Object = Object {
     name: "parquet_config",
     description: "Settings of a Parquet sink",
     extra: Extra::Settings,
-    fields: &[
+    fields: files_of![
         field(
             "path",
             Shape::Text(Text::NonEmpty),
             "Folder or object store URL",
         ),
         CONNECTION,
-        COMPRESSION,
-        FILE_SIZE,
-        ENDPOINT,
-        REGION,
-        ACCESS_KEY_ID,
-        SECRET_ACCESS_KEY,
-        SESSION_TOKEN,
-        PATH_STYLE,
-        ALLOW_HTTP,
-        ENDPOINTS,
     ],
 };
 
