@@ -12,12 +12,12 @@ use base64::prelude::BASE64_STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use runner_connectors::postgres::PostgresTarget;
 use runner_connectors::sink::Target;
-use runner_core::{Committer as _, Error, ErrorKind, Retry};
+use runner_core::{Committer as _, Error, ErrorKind, Part, Retry};
 use runner_e2e::provision::POSTGRES;
 use runner_e2e::require;
 use runner_plan::model::{ColumnField, ColumnType, LoadPlan, Target as TargetPlan};
 use runner_spec::model::WriteMode;
-use runner_testkit::sink::{Bench, Row, SinkHarness, TableSpec, column, context, row};
+use runner_testkit::sink::{Bench, Load, Row, SinkHarness, TableSpec, column, context, row};
 use serde_json::json;
 
 use crate::database::Database;
@@ -91,6 +91,16 @@ fn rows_after(mode: WriteMode) -> Vec<Row> {
     }
 }
 
+/// A load of [`rows_after`] that is prepared, on a table that a first one has filled.
+async fn second_load(bench: &Bench<'_>) -> (Load, Arc<dyn Target>, Vec<Part>) {
+    bench.loaded(1, &people(0..4, "first")).await.unwrap();
+    let load = bench.load(2);
+    let parts = bench.sealed(&load, 0, &people(2..6, "second")).await;
+    let target = bench.open().await;
+    let parts = target.prepare(&load.context, parts).await.unwrap();
+    (load, target, parts)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_is_lost_is_known_by_its_mark() {
     let Some(database) = server() else { return };
@@ -101,11 +111,7 @@ async fn a_commit_whose_answer_is_lost_is_known_by_its_mark() {
     };
     for mode in MODES {
         let bench = Bench::new(&harness, &spec(&format!("{mode:?}"), mode), columns());
-        bench.loaded(1, &people(0..4, "first")).await.unwrap();
-        let load = bench.load(2);
-        let parts = bench.sealed(&load, 0, &people(2..6, "second")).await;
-        let target = bench.open().await;
-        let parts = target.prepare(&load.context, parts).await.unwrap();
+        let (load, target, parts) = second_load(&bench).await;
         proxy.cut(Cut::AfterCommit);
         let fence = load.fence();
         let written = target.commit(&fence, &load.context, &parts).await.unwrap();
@@ -129,11 +135,7 @@ async fn a_commit_that_never_arrived_is_repeated() {
     };
     for mode in MODES {
         let bench = Bench::new(&harness, &spec(&format!("{mode:?}"), mode), columns());
-        bench.loaded(1, &people(0..4, "first")).await.unwrap();
-        let load = bench.load(2);
-        let parts = bench.sealed(&load, 0, &people(2..6, "second")).await;
-        let target = bench.open().await;
-        let parts = target.prepare(&load.context, parts).await.unwrap();
+        let (load, target, parts) = second_load(&bench).await;
         proxy.cut(Cut::BeforeCommit);
         let fence = load.fence();
         let error = target
