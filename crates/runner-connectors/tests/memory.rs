@@ -245,13 +245,7 @@ async fn table_format_memory_of_parquet() {
     assert!(added < BOUND_OF_BOUNDED, "{added} MB");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "full size: 20 million rows take minutes"]
-async fn table_format_memory_of_iceberg_at_full_size() {
-    let peak = peak_of_merge(FULL, true).await;
-    assert!(peak.whole < BOUND, "{} MB", peak.whole);
-}
-
+/// That of Iceberg is a part of the soak.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "full size: 20 million rows take minutes"]
 async fn table_format_memory_of_parquet_at_full_size() {
