@@ -20,6 +20,7 @@ pub mod quarantine;
 pub mod ranges;
 pub mod report;
 pub mod secret;
+pub mod segments;
 pub mod transition;
 
 pub use cancel::Cancel;
@@ -31,8 +32,9 @@ pub use error::{Blame, Error, ErrorKind, Result, Retry};
 pub use feed::{CursorState, FeedState, FeedStore};
 pub use ids::{Attempt, FeedId, JobId, LoadId, Operator, Seq, SubmissionId, TenantId, WorkerId};
 pub use job::{Claim, Created, Job, JobState, JobStore, NewJob, Transition};
-pub use part::{Part, Segment};
+pub use part::Part;
 pub use position::{ChainEnd, ChainKey, PageCursor, Position};
 pub use progress::{Progress, ProgressEvent, ProgressSink};
 pub use quarantine::QuarantineStore;
 pub use secret::{Secret, SecretRef, SecretStore};
+pub use segments::{Segment, Segments};

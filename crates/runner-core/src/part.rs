@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::Attempt;
 use crate::ranges;
+use crate::segments::Segments;
 
 /// Version of the stored form of [`Part`].
-pub const PART_FORMAT: u32 = 1;
+pub const PART_FORMAT: u32 = 2;
 
 /// Sealed rows of one output. Only parts recorded in the store are ever committed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub struct Part {
     /// Version of the stream's schema that the rows were written with ([`crate::checkpoint::SchemaRecord::version`]).
     pub schema_version: u32,
     /// Whose rows stand where: runs of rows of one chain, in the order of the rows.
-    pub segments: Vec<Segment>,
+    pub segments: Segments,
     /// What the target needs to commit it (file statistics, staging table); its own shape.
     pub details: serde_json::Value,
 }
@@ -61,14 +62,4 @@ pub enum Output {
     Stage(String),
     /// Rows of a stream or transform that failed a check.
     Quarantine(String),
-}
-
-/// Consecutive rows of one chain in a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Segment {
-    /// Index of the chain in its stream: the order in which rows of one key are ranked.
-    pub chain: u64,
-    /// How often the chain had been started over when these rows were read; rows of an earlier generation are superseded.
-    pub generation: u32,
-    pub rows: u64,
 }

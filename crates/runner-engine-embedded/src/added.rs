@@ -5,11 +5,10 @@ use std::sync::Arc;
 use arrow::array::Date32Array;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{DatePart, cast, date_part};
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use runner_core::commit::{AddedValue, added_columns};
 use runner_core::{Error, ErrorKind, LoadId, Result, Seq};
-use runner_plan::arrow::arrow_schema;
 use runner_plan::model::{AddedColumn, ColumnField, DateTimePart, LoadPlan};
 
 /// Adds a load's own columns to batches.
@@ -31,12 +30,13 @@ impl Additions {
         }
     }
 
-    /// The batch with the added columns; `columns` is what `table_columns` makes of its own. Rows that another run has read keep
-    /// that run's number.
+    /// The batch with the added columns; `columns` is what `table_columns` makes of its own, and `schema` theirs, which all batches
+    /// share: many of one row each may wait to be written. Rows that another run has read keep that run's number.
     pub(crate) fn apply(
         &self,
         batch: &RecordBatch,
         columns: &[ColumnField],
+        schema: &SchemaRef,
         read_by: Option<Seq>,
     ) -> Result<RecordBatch> {
         let mut arrays: Vec<ArrayRef> = batch.columns().to_vec();
@@ -44,7 +44,7 @@ impl Additions {
         for (_, value) in added_columns(&self.load, own) {
             arrays.push(self.array(value, batch, read_by)?);
         }
-        RecordBatch::try_new(arrow_schema(columns), arrays).map_err(|error| {
+        RecordBatch::try_new(Arc::clone(schema), arrays).map_err(|error| {
             Error::new(ErrorKind::Internal, "failed to add columns to a batch").with_source(error)
         })
     }
@@ -133,6 +133,7 @@ mod tests {
     use arrow::array::Array as _;
     use runner_core::JobId;
     use runner_core::commit::{LOAD_ID_COLUMN, SEQ_COLUMN, table_columns};
+    use runner_plan::arrow::arrow_schema;
     use runner_plan::model::ColumnType;
     use runner_spec::model::WriteMode;
     use runner_testkit::plans;
@@ -166,7 +167,8 @@ mod tests {
         let columns = table_columns(&load, &own);
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(names, ["at", "hour", LOAD_ID_COLUMN, SEQ_COLUMN]);
-        let batch = additions.apply(&batch, &columns, None).unwrap();
+        let schema = arrow_schema(&columns);
+        let batch = additions.apply(&batch, &columns, &schema, None).unwrap();
         let hours = batch
             .column(1)
             .as_any()

@@ -29,6 +29,9 @@ pub(crate) struct ChainQueue {
     run: Arc<StreamRun>,
     values: Values,
     ready: VecDeque<(u64, ChainKey)>,
+    /// Of the chains in `ready`, those that an earlier attempt read to their end; asked for with them, since the store's answer takes
+    /// longer than many a page.
+    ended: HashSet<u64>,
     positions: BTreeMap<u64, Position>,
     cursors: BTreeMap<u64, ChainCursor>,
 }
@@ -64,6 +67,7 @@ impl ChainQueue {
             run,
             values,
             ready: VecDeque::new(),
+            ended: HashSet::new(),
             positions: resumed
                 .positions
                 .into_iter()
@@ -95,7 +99,10 @@ impl ChainQueue {
 
     async fn fill(&mut self) -> Result<bool> {
         match &mut self.values {
-            Values::Known(known) => self.ready.append(known),
+            Values::Known(known) => {
+                let count = known.len().min(VALUES_PER_PAGE as usize);
+                self.ready.extend(known.drain(..count));
+            }
             Values::Range {
                 from,
                 step,
@@ -145,7 +152,26 @@ impl ChainQueue {
                 self.run.chains_known(known);
             }
         }
+        self.find_ended().await?;
         Ok(!self.ready.is_empty())
+    }
+
+    async fn find_ended(&mut self) -> Result<()> {
+        self.ended.clear();
+        let (Some((first, _)), Some((last, _))) = (self.ready.front(), self.ready.back()) else {
+            return Ok(());
+        };
+        // Windows lie far apart, and a value has several requests anyway.
+        if steps_of(&self.run) {
+            return Ok(());
+        }
+        let context = &self.run.context;
+        let ended = context
+            .checkpoints
+            .ended_chains(&context.claim, &self.run.plan.name, *first, last + 1)
+            .await?;
+        self.ended.extend(ended);
+        Ok(())
     }
 
     /// One chain per window of a value; chains that have ended are left out.
@@ -207,21 +233,19 @@ impl ChainQueue {
         let run = Arc::clone(&self.run);
         let context = &run.context;
         let count = windows.len() as u64;
-        let first = if steps_of(&run) {
-            ordinal * MAXIMUM_WINDOWS
-        } else {
-            ordinal
-        };
-        let ended: HashSet<u64> = context
-            .checkpoints
-            .ended_chains(&context.claim, &run.plan.name, first, first + count)
-            .await?
-            .into_iter()
-            .collect();
+        let mut first = ordinal;
+        if steps_of(&run) {
+            first = ordinal * MAXIMUM_WINDOWS;
+            let ended = context
+                .checkpoints
+                .ended_chains(&context.claim, &run.plan.name, first, first + count)
+                .await?;
+            self.ended = ended.into_iter().collect();
+        }
         let mut works = Vec::with_capacity(windows.len());
         for (window, (bounds, cursor)) in (0_u32..).zip(windows) {
             let index = first + u64::from(window);
-            if ended.contains(&index) {
+            if self.ended.contains(&index) {
                 continue;
             }
             let key = ChainKey {

@@ -46,6 +46,9 @@ pub(crate) struct Lane {
     pending: Pending,
 }
 
+/// Chains that all lanes together may have read since their last barriers: what is kept of each takes memory.
+const CHAINS_PER_BARRIER: usize = 32_768;
+
 /// What the next barrier will store.
 #[derive(Default)]
 struct Pending {
@@ -151,6 +154,7 @@ impl Lane {
         }
         let mut barriers = self.run.barriers.lock().await;
         let schemas = self.run.schemas_since(barriers.schema);
+        self.refuse_to_start_over()?;
         let stored = schemas.last().map(|schema| schema.version);
         let checkpoint = Checkpoint {
             stream: self.run.plan.name.clone(),
@@ -176,6 +180,16 @@ impl Lane {
         barriers.schema = stored.or(barriers.schema);
         fault::point("checkpoint.after");
         Ok(())
+    }
+
+    /// What was sealed can't be read as the columns are now: a barrier that stored them would claim that it can. Asked after the
+    /// versions were taken, which change together with it.
+    fn refuse_to_start_over(&self) -> Result<()> {
+        match self.run.schema.start_over() {
+            Some(reason) => Err(Error::new(ErrorKind::SourceData, reason)
+                .with_context("stream", &self.run.plan.name)),
+            None => Ok(()),
+        }
     }
 
     /// Drops what isn't sealed.
@@ -375,7 +389,8 @@ impl Lane {
         let enough_pages = limits
             .checkpoint_pages
             .is_some_and(|pages| self.pending.pages >= pages);
-        waited || enough_pages || self.outputs.last().is_some_and(Outputs::is_full)
+        let enough_chains = self.pending.positions.len() >= CHAINS_PER_BARRIER / self.run.lanes;
+        waited || enough_pages || enough_chains || self.outputs.last().is_some_and(Outputs::is_full)
     }
 
     async fn current_outputs(&mut self, version: &SchemaVersion) -> Result<&mut Outputs> {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use runner_connectors::sink::{PartWriter, RowOrigin, Target, WriterContext};
 use runner_core::commit::table_columns;
 use runner_core::part::Output;
 use runner_core::{Attempt, LoadContext, Part, Result, Seq};
+use runner_plan::arrow::arrow_schema;
 use runner_plan::model::ColumnField;
 
 use crate::added::Additions;
@@ -49,6 +51,7 @@ impl Destinations<'_> {
         for LoadOutput { load, target } in self.loads {
             let additions = Additions::new(&load.plan, &load.id, load.seq, load.nominal_time);
             let columns = table_columns(&load.plan, &rows);
+            let schema = arrow_schema(&columns);
             let context = WriterContext {
                 load: load.clone(),
                 input: self.input.to_owned(),
@@ -61,6 +64,7 @@ impl Destinations<'_> {
             loads.push(LoadWriter {
                 additions,
                 columns,
+                schema,
                 writer,
                 target_file_bytes: load.plan.target_file_bytes,
             });
@@ -84,6 +88,8 @@ pub(crate) struct Outputs {
 pub(crate) struct LoadWriter {
     pub(crate) additions: Additions,
     pub(crate) columns: Vec<ColumnField>,
+    /// Of these columns.
+    pub(crate) schema: SchemaRef,
     pub(crate) writer: Box<dyn PartWriter>,
     pub(crate) target_file_bytes: u64,
 }
@@ -109,7 +115,9 @@ impl Outputs {
         read_by: Option<Seq>,
     ) -> Result<()> {
         for load in &mut self.loads {
-            let rows = load.additions.apply(batch, &load.columns, read_by)?;
+            let rows = load
+                .additions
+                .apply(batch, &load.columns, &load.schema, read_by)?;
             load.writer.write(&rows, origin).await?;
         }
         if let Some(stage) = &mut self.stage {

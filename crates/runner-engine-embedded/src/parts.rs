@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use runner_connectors::sink::{PartWriter, RowOrigin, Unsealed};
 use runner_core::part::Output;
-use runner_core::{Attempt, Error, ErrorKind, Part, Result, Segment};
+use runner_core::{Attempt, Error, ErrorKind, Part, Result, Segments};
 use runner_plan::arrow::arrow_schema;
 use runner_plan::model::ColumnField;
 use serde_json::json;
@@ -31,7 +32,7 @@ struct FolderWriter {
     folder: PathBuf,
     output: Output,
     input: String,
-    columns: Vec<ColumnField>,
+    schema: SchemaRef,
     schema_version: u32,
     attempt: Attempt,
     open: Option<OpenPart>,
@@ -41,7 +42,7 @@ struct OpenPart {
     name: String,
     path: PathBuf,
     writer: ArrowWriter<HashingFile>,
-    segments: Vec<Segment>,
+    segments: Segments,
     rows: u64,
 }
 
@@ -76,7 +77,7 @@ impl PartFolder {
             folder: self.folder.clone(),
             output,
             input: input.to_owned(),
-            columns,
+            schema: arrow_schema(&columns),
             schema_version,
             attempt,
             open: None,
@@ -127,13 +128,13 @@ impl FolderWriter {
                 .set_compression(Compression::ZSTD(ZstdLevel::default()))
                 .set_dictionary_enabled(false)
                 .build();
-            let writer = ArrowWriter::try_new(sink, arrow_schema(&self.columns), Some(properties))
+            let writer = ArrowWriter::try_new(sink, Arc::clone(&self.schema), Some(properties))
                 .map_err(|error| file_error("failed to start", &path, error))?;
             self.open = Some(OpenPart {
                 name,
                 path,
                 writer,
-                segments: Vec::new(),
+                segments: Segments::default(),
                 rows: 0,
             });
         }
@@ -146,7 +147,7 @@ impl FolderWriter {
 #[async_trait]
 impl PartWriter for FolderWriter {
     async fn write(&mut self, batch: &RecordBatch, origin: RowOrigin) -> Result<()> {
-        let schema = arrow_schema(&self.columns);
+        let schema = Arc::clone(&self.schema);
         let part = self.open()?;
         // Batches may differ from the part's schema in metadata alone.
         let batch = batch
@@ -163,7 +164,8 @@ impl PartWriter for FolderWriter {
                 .map_err(|error| file_error("failed to write", &part.path, error))?;
         }
         part.rows += batch.num_rows() as u64;
-        add_segment(&mut part.segments, origin, batch.num_rows() as u64);
+        part.segments
+            .add_rows(origin.chain, origin.generation, batch.num_rows() as u64);
         Ok(())
     }
 
@@ -231,19 +233,6 @@ impl Write for HashingFile {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.file.flush()
-    }
-}
-
-fn add_segment(segments: &mut Vec<Segment>, origin: RowOrigin, rows: u64) {
-    match segments.last_mut() {
-        Some(last) if last.chain == origin.chain && last.generation == origin.generation => {
-            last.rows += rows;
-        }
-        _ => segments.push(Segment {
-            chain: origin.chain,
-            generation: origin.generation,
-            rows,
-        }),
     }
 }
 

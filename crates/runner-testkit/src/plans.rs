@@ -1,5 +1,6 @@
 //! Plans to run, built from their stored form: a plan that no longer loads from it breaks every test here.
 
+use runner_core::part::PART_FORMAT;
 use runner_core::{FeedId, JobId, NewJob, TenantId};
 use runner_plan::Plan;
 use serde_json::{Value, json};
@@ -150,6 +151,6 @@ pub fn new_job(id: &str, plan: Plan) -> NewJob {
         plan,
         parameters_hash: "0".to_owned(),
         nominal_time: ManualClock::epoch(),
-        part_format: 1,
+        part_format: PART_FORMAT,
     }
 }

@@ -92,7 +92,7 @@ impl IcebergTarget {
                 superseded: part
                     .segments
                     .iter()
-                    .map(|segment| generations.is_superseded(&part.input, segment))
+                    .map(|segment| generations.is_superseded(&part.input, &segment))
                     .collect(),
             })
             .collect();

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use futures::StreamExt as _;
 use proptest::prelude::*;
-use runner_core::Segment;
+use runner_core::{Segment, Segments};
 use runner_plan::model::ColumnType;
 use std::sync::Arc;
 
@@ -103,11 +103,11 @@ fn spec(has_cursor: bool) -> KeySpec {
 
 fn origin(chain: u64, rows: usize) -> LoadFile {
     LoadFile {
-        segments: vec![Segment {
+        segments: Segments::from_iter([Segment {
             chain,
             generation: 0,
             rows: rows as u64,
-        }],
+        }]),
         superseded: vec![false],
     }
 }
@@ -216,7 +216,8 @@ fn superseded_rows_neither_win_nor_need_a_key() {
                 generation: 0,
                 rows,
             })
-            .to_vec(),
+            .into_iter()
+            .collect(),
         superseded: vec![true, false],
     }];
     let losers = block(winners(

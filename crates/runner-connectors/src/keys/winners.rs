@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use futures::TryStreamExt;
-use runner_core::{Error, ErrorKind, Result, Segment};
+use runner_core::segments::Iter;
+use runner_core::{Error, ErrorKind, Result, Segments};
 
 use super::encode::{CursorKey, Cursors, KeyEncoder};
 use super::{Budget, KeySpec, KeyedFiles, Marks};
@@ -13,7 +14,7 @@ use super::{Budget, KeySpec, KeyedFiles, Marks};
 #[derive(Clone, Debug)]
 pub struct LoadFile {
     /// Rows of each chain, in the order of the rows.
-    pub segments: Vec<Segment>,
+    pub segments: Segments,
     /// Whether each segment is left out.
     pub superseded: Vec<bool>,
 }
@@ -132,27 +133,28 @@ fn null_key(spec: &KeySpec) -> Error {
 
 /// The chain of each row, asked for in the order of the rows.
 struct ChainWalk<'a> {
-    segments: &'a [Segment],
-    at: usize,
+    segments: Iter<'a>,
+    chain: u64,
     end: u64,
 }
 
 impl<'a> ChainWalk<'a> {
-    fn new(segments: &'a [Segment]) -> Self {
+    fn new(segments: &'a Segments) -> Self {
         Self {
-            segments,
-            at: 0,
-            end: segments.first().map_or(0, |segment| segment.rows),
+            segments: segments.iter(),
+            chain: 0,
+            end: 0,
         }
     }
 
     fn at(&mut self, row: u64) -> u64 {
-        while row >= self.end && self.at + 1 < self.segments.len() {
-            self.at += 1;
-            self.end += self.segments[self.at].rows;
+        while row >= self.end {
+            let Some(segment) = self.segments.next() else {
+                break;
+            };
+            self.chain = segment.chain;
+            self.end += segment.rows;
         }
-        self.segments
-            .get(self.at)
-            .map_or(0, |segment| segment.chain)
+        self.chain
     }
 }

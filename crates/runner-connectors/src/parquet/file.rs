@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array as _, ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -25,6 +26,10 @@ const ROW_GROUP_ROWS: usize = 1 << 20;
 const DEFAULT_ROW_GROUP_BYTES: usize = 32 << 20;
 /// Batches smaller than this are put together before they are encoded.
 const SMALL_BATCH_ROWS: usize = 2048;
+/// A batch takes kilobytes of its own beside its rows: where it has fewer than these, it waits for company only shortly.
+const TINY_BATCH_ROWS: usize = 128;
+/// Tiny batches that wait as they came.
+const TINY_BATCHES: usize = 64;
 pub(super) const CREATED_BY: &str = concat!("ingestion-runner ", env!("CARGO_PKG_VERSION"));
 
 /// How files are written.
@@ -122,6 +127,8 @@ pub struct ParquetFile {
     /// Rows that wait: for a decision on dictionaries first, then for company.
     pending: Vec<RecordBatch>,
     pending_rows: usize,
+    /// How many of the last ones are tiny.
+    tiny: usize,
     /// What they hold in memory, and what they say: a slice of a batch holds the whole of it.
     pending_memory: usize,
     pending_bytes: usize,
@@ -162,6 +169,7 @@ impl ParquetFile {
             upload,
             pending: Vec::new(),
             pending_rows: 0,
+            tiny: 0,
             pending_memory: 0,
             pending_bytes: 0,
             encoder: None,
@@ -180,6 +188,15 @@ impl ParquetFile {
         self.pending_memory += batch.get_array_memory_size();
         self.pending_bytes += content_bytes(batch);
         self.pending.push(batch.clone());
+        self.tiny = if batch.num_rows() < TINY_BATCH_ROWS {
+            self.tiny + 1
+        } else {
+            0
+        };
+        if self.tiny >= TINY_BATCHES {
+            self.join_tiny()
+                .map_err(|error| self.failed(error.into()))?;
+        }
         if self.pending_rows >= SAMPLE_ROWS {
             self.encode().await?;
         }
@@ -241,7 +258,22 @@ impl ParquetFile {
         self.upload.abort().await;
     }
 
+    /// Puts the tiny batches at the end together.
+    fn join_tiny(&mut self) -> Result<(), ArrowError> {
+        let tiny = self
+            .pending
+            .split_off(self.pending.len().saturating_sub(self.tiny));
+        let joined = concat_batches(&self.schema, &tiny)?;
+        let held: usize = tiny.iter().map(RecordBatch::get_array_memory_size).sum();
+        self.pending_memory =
+            self.pending_memory.saturating_sub(held) + joined.get_array_memory_size();
+        self.pending.push(joined);
+        self.tiny = 0;
+        Ok(())
+    }
+
     async fn encode(&mut self) -> Result<()> {
+        self.tiny = 0;
         let batches = std::mem::take(&mut self.pending);
         let rows = std::mem::take(&mut self.pending_rows);
         self.pending_memory = 0;

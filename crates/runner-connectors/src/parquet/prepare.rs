@@ -79,7 +79,7 @@ fn origins(load: &LoadContext, parts: &[Part]) -> Vec<LoadFile> {
             superseded: part
                 .segments
                 .iter()
-                .map(|segment| generations.is_superseded(&part.input, segment))
+                .map(|segment| generations.is_superseded(&part.input, &segment))
                 .collect(),
         })
         .collect()
@@ -335,7 +335,7 @@ async fn join(
             .map(|part| part.attempt)
             .max()
             .unwrap_or_default(),
-        segments: whole.flat_map(|part| part.segments.clone()).collect(),
+        segments: whole.flat_map(|part| &part.segments).collect(),
         details: details[first].to_json()?,
         ..parts[first].clone()
     })

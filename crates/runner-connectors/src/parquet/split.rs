@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use runner_core::{Error, ErrorKind, Result, Segment};
+use runner_core::{Error, ErrorKind, Result, Segments};
 use runner_plan::model::Partition;
 
 use super::file::{FileFormat, ParquetFile, WrittenFile};
@@ -50,7 +50,7 @@ pub struct SealedFile {
     pub key: PartitionKey,
     pub file: WrittenFile,
     /// In the order of the rows.
-    pub segments: Vec<Segment>,
+    pub segments: Segments,
 }
 
 /// Splits rows by partition and writes them. [`SplitWriter::seal`] ends every file.
@@ -74,7 +74,7 @@ pub struct SplitWriter {
 
 struct OpenFile {
     file: ParquetFile,
-    segments: Vec<Segment>,
+    segments: Segments,
     /// When it was last written to, in writes.
     touched: u64,
 }
@@ -186,7 +186,7 @@ impl SplitWriter {
             )?;
             let open = OpenFile {
                 file,
-                segments: Vec::new(),
+                segments: Segments::default(),
                 touched: 0,
             };
             self.open.insert(key.clone(), open);
@@ -197,7 +197,8 @@ impl SplitWriter {
         };
         open.file.write(rows).await?;
         open.touched = self.clock;
-        extend_segments(&mut open.segments, origin, rows.num_rows() as u64);
+        open.segments
+            .add_rows(origin.chain, origin.generation, rows.num_rows() as u64);
         if open.file.bytes() >= self.target_file_bytes {
             self.end(&key).await?;
         }
@@ -246,20 +247,6 @@ impl std::fmt::Debug for SplitWriter {
             .field("ended", &self.ended.len())
             .field("unsealed", &self.unsealed)
             .finish_non_exhaustive()
-    }
-}
-
-/// Adds rows to the end of a list of segments.
-pub fn extend_segments(segments: &mut Vec<Segment>, origin: RowOrigin, rows: u64) {
-    match segments.last_mut() {
-        Some(last) if last.chain == origin.chain && last.generation == origin.generation => {
-            last.rows += rows;
-        }
-        _ => segments.push(Segment {
-            chain: origin.chain,
-            generation: origin.generation,
-            rows,
-        }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Before anything becomes visible: the table as the load needs it, and staged rows that are sure to go in.
 
-use runner_core::{LoadContext, Part, Result};
+use runner_core::{LoadContext, Part, Result, Segments};
 use sqlx::PgConnection;
 
 use super::catalog::missing_privileges;
@@ -69,13 +69,13 @@ fn remaining(load: &LoadContext, parts: &[Part]) -> Result<Remaining> {
         }
         let mut details = PartDetails::of(part)?;
         let mut numbers = Vec::new();
-        let mut segments = Vec::new();
+        let mut segments = Segments::default();
         for (number, segment) in details.numbered(&part.segments) {
-            if generations.is_superseded(&part.input, segment) {
+            if generations.is_superseded(&part.input, &segment) {
                 superseded.push((details.staging(), number));
             } else {
                 numbers.push((number, number));
-                segments.push(*segment);
+                segments.push(segment);
             }
         }
         details.numbers = numbers;

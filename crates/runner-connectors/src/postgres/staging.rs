@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use runner_core::{Error, ErrorKind, FeedId, Part, Result, Segment};
+use runner_core::{Error, ErrorKind, FeedId, Part, Result, Segment, Segments};
 use runner_plan::model::{ColumnField, LoadPlan};
 use runner_spec::model::WriteMode;
 use serde::{Deserialize, Serialize};
@@ -55,8 +55,8 @@ impl PartDetails {
     /// The numbers one by one, each with its segment.
     pub(super) fn numbered<'a>(
         &'a self,
-        segments: &'a [Segment],
-    ) -> impl Iterator<Item = (i32, &'a Segment)> {
+        segments: &'a Segments,
+    ) -> impl Iterator<Item = (i32, Segment)> {
         self.numbers
             .iter()
             .flat_map(|(low, high)| *low..=*high)

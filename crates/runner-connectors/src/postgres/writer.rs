@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use runner_core::part::Output;
-use runner_core::{Attempt, Clock, Error, ErrorKind, Part, Result, Segment};
+use runner_core::{Attempt, Clock, Error, ErrorKind, Part, Result, Segments};
 use sqlx::PgPool;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgCopyIn, PgPoolCopyExt as _, Postgres};
@@ -17,7 +17,6 @@ use super::error::failed;
 use super::names::{CHAIN_COLUMN, PART_COLUMN, ROW_COLUMN, TableName, quote};
 use super::staging::{PartDetails, create, is_ranked};
 use super::types::Form;
-use crate::parquet::split::extend_segments;
 use crate::sink::{PartWriter, RowOrigin, Unsealed, WriterContext};
 
 /// Bytes that are collected before they are sent.
@@ -69,7 +68,7 @@ pub(super) struct StagingWriter {
     /// The statement under way; rows are durable when it has ended.
     copy: Option<PgCopyIn<PoolConnection<Postgres>>>,
     buffer: Vec<u8>,
-    segments: Vec<Segment>,
+    segments: Segments,
     /// Number of the first segment since the last seal.
     first_number: i32,
     unsealed: Unsealed,
@@ -101,7 +100,7 @@ impl StagingWriter {
             is_created: false,
             copy: None,
             buffer: Vec::new(),
-            segments: Vec::new(),
+            segments: Segments::default(),
             first_number: 0,
             unsealed: Unsealed::default(),
             is_broken: false,
@@ -111,7 +110,8 @@ impl StagingWriter {
     async fn try_write(&mut self, batch: &RecordBatch, origin: RowOrigin) -> Result<()> {
         self.check_columns(batch)?;
         self.begin().await?;
-        extend_segments(&mut self.segments, origin, batch.num_rows() as u64);
+        self.segments
+            .add_rows(origin.chain, origin.generation, batch.num_rows() as u64);
         let index = i32::try_from(self.segments.len() - 1).map_err(too_many)?;
         let part = self
             .first_number

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use arrow::array::{BooleanArray, BooleanBufferBuilder};
-use runner_core::{LoadContext, Part, Segment};
+use runner_core::{LoadContext, Part, Segment, Segments};
 
 /// The last generation of each chain that was started over.
 #[derive(Clone, Copy, Debug)]
@@ -28,18 +28,18 @@ impl<'a> Generations<'a> {
     pub fn touches(&self, part: &Part) -> bool {
         part.segments
             .iter()
-            .any(|segment| self.is_superseded(&part.input, segment))
+            .any(|segment| self.is_superseded(&part.input, &segment))
     }
 
     /// The segments that stay, and the ranges of rows that they are.
-    pub fn remaining(&self, part: &Part) -> (Vec<Segment>, Vec<Range<u64>>) {
-        let mut segments = Vec::new();
+    pub fn remaining(&self, part: &Part) -> (Segments, Vec<Range<u64>>) {
+        let mut segments = Segments::default();
         let mut ranges: Vec<Range<u64>> = Vec::new();
         let mut start = 0;
         for segment in &part.segments {
             let end = start + segment.rows;
-            if !self.is_superseded(&part.input, segment) {
-                segments.push(*segment);
+            if !self.is_superseded(&part.input, &segment) {
+                segments.push(segment);
                 match ranges.last_mut() {
                     Some(last) if last.end == start => last.end = end,
                     _ => ranges.push(start..end),

@@ -11,6 +11,7 @@ use runner_core::ids::SubmissionId;
 use runner_core::part::Output;
 use runner_core::{
     ChainEnd, ChainKey, Checkpoint, Error, ErrorKind, PageCursor, Part, Position, Result, Segment,
+    Segments,
 };
 use runner_plan::Plan;
 use runner_plan::model::{ColumnField, ColumnType, Input};
@@ -166,11 +167,11 @@ impl ScriptedEngine {
                 bytes: count,
                 checksum: String::new(),
                 schema_version: 1,
-                segments: vec![Segment {
+                segments: Segments::from_iter([Segment {
                     chain,
                     generation,
                     rows: count,
-                }],
+                }]),
                 details: serde_json::Value::Null,
             });
         }

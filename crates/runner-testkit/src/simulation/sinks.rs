@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use runner_core::commit::{Committer, Committers, Fence, LoadContext, Written};
-use runner_core::{Error, ErrorKind, Part, Result, Retry};
+use runner_core::{Error, ErrorKind, Part, Result, Retry, Segments};
 use runner_plan::Plan;
 use runner_plan::model::{Delivery, LoadPlan};
 
@@ -67,7 +67,7 @@ impl ScriptedCommitter {
         Ok(Part {
             name: state.new_part("rewritten", live),
             rows: count,
-            segments: Vec::new(),
+            segments: Segments::default(),
             ..part
         })
     }

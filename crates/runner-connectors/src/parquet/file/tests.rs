@@ -146,3 +146,25 @@ fn compressions_are_known_by_their_names() {
         assert_eq!(error.kind(), ErrorKind::Config, "{text}");
     }
 }
+
+/// `many_parents`: pages of one row each leave few batches waiting.
+#[tokio::test]
+async fn rows_that_come_singly_wait_together() {
+    let storage = storage();
+    let mut file = file(&storage, FileFormat::new("zstd").unwrap());
+    for id in 0..5_000 {
+        file.write(&batch(id..id + 1)).await.unwrap();
+        let most = 5_000 / TINY_BATCHES + TINY_BATCHES;
+        assert!(file.pending.len() <= most, "{}", file.pending.len());
+    }
+    let held: usize = file
+        .pending
+        .iter()
+        .map(RecordBatch::get_array_memory_size)
+        .sum();
+    assert_eq!(file.memory(), held);
+    assert_eq!(file.finish().await.unwrap().rows, 5_000);
+    let (_, batches) = read_back(&storage).await;
+    let schema = batch(0..0).schema();
+    assert_eq!(concat_batches(&schema, &batches).unwrap(), batch(0..5_000));
+}
