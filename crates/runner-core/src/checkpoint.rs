@@ -198,6 +198,17 @@ pub struct Totals {
 pub trait Checkpoints: Send + Sync {
     async fn checkpoint(&self, claim: &Claim, checkpoint: &Checkpoint) -> Result<()>;
     async fn resume_state(&self, claim: &Claim, stream: &str) -> Result<ResumeState>;
+    /// Forgets what was read of a stream, in one transaction: positions, cursors, counters, parts, what was observed, and the values
+    /// sealed for its children. What stays is what was really sent (requests, bytes) and said (warnings, `why` among them), and of
+    /// its schemas `schema` alone, which the stream is read with from its first row on. The next barrier is the attempt's first.
+    /// Twice is once.
+    async fn start_over(
+        &self,
+        claim: &Claim,
+        stream: &str,
+        schema: &SchemaRecord,
+        why: &Warning,
+    ) -> Result<()>;
     /// Parts of the job in the order in which they were sealed; superseded segments are still in them.
     async fn parts(&self, claim: &Claim) -> Result<Vec<Part>>;
     /// Every version of a stream's schema that a barrier stored, in order: parts were written with any of them.

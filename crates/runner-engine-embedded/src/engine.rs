@@ -8,12 +8,17 @@ use async_trait::async_trait;
 use runner_connectors::context::SourceContext;
 use runner_connectors::http::HttpRegistry;
 use runner_connectors::meter::StreamMeter;
+use runner_connectors::schema::{StreamSchema, WideningGuard};
 use runner_connectors::secrets::RunSecrets;
 use runner_connectors::sink::Target;
 use runner_connectors::source::Source;
+use runner_core::checkpoint::{SchemaRecord, Warning};
 use runner_core::engine::{Artifact, Engine, EngineInfo, RunContext, RunHandle, RunStatus};
+use runner_core::part::Output;
 use runner_core::progress::ProgressEvent;
-use runner_core::{Cancel, Error, ErrorKind, LoadContext, LoadId, Result, SubmissionId};
+use runner_core::{
+    Cancel, Error, ErrorKind, LoadContext, LoadId, Part, Result, SubmissionId, fault,
+};
 use runner_plan::model::{Chains, Input, SourcePlan, VariableSource, join_values};
 use runner_plan::{LoadPlan, Plan, StreamPlan, TransformPlan};
 use runner_spec::model::EngineName;
@@ -258,6 +263,15 @@ impl Engine for EmbeddedEngine {
     }
 }
 
+/// Times that a stream may begin in one attempt: each makes a column wider, so that few are needed.
+const MOST_STARTS: u32 = 50;
+
+/// Why a stream has to start over, and the columns that are wide enough for what was seen.
+struct Wider {
+    reason: String,
+    schema: SchemaRecord,
+}
+
 /// One run of a plan.
 struct Run {
     connectors: Arc<dyn Connectors>,
@@ -314,11 +328,32 @@ impl Run {
         .await
     }
 
+    /// Reads a stream to its end, from its first row again where the columns of what was sealed can't follow a wider type.
     async fn read(
         &self,
         stream: &StreamPlan,
         targets: &BTreeMap<String, Arc<dyn Target>>,
     ) -> Result<()> {
+        for _ in 0..MOST_STARTS {
+            let Some(wider) = self.read_once(stream, targets).await? else {
+                return Ok(());
+            };
+            self.start_over(stream, &wider).await?;
+        }
+        Err(Error::new(
+            ErrorKind::SourceData,
+            format!("its columns became wider {MOST_STARTS} times, each time than what was read"),
+        )
+        .with_context("stream", &stream.name)
+        .with_help("a type in the contract decides it from the start"))
+    }
+
+    /// Gives the columns to read the stream with where it has to start over.
+    async fn read_once(
+        &self,
+        stream: &StreamPlan,
+        targets: &BTreeMap<String, Arc<dyn Target>>,
+    ) -> Result<Option<Wider>> {
         let context = &self.context;
         let resumed = context
             .checkpoints
@@ -334,19 +369,71 @@ impl Run {
                 Some(replay) => as_masked(stored, replay, &stream.name),
                 None => stored,
             });
-        let loads = self.loads(&Input::Stream(stream.name.clone()), targets);
-        let guard_targets: Vec<_> = loads
-            .iter()
-            .map(|output| Arc::clone(&output.target))
-            .collect();
-        let guard = Arc::new(move |from: &_, to: &_| {
-            guard_targets
-                .iter()
-                .all(|target: &Arc<dyn Target>| target.can_widen(from, to))
-        });
+        let input = Input::Stream(stream.name.clone());
+        let loads = self.loads(&input, targets);
+        let guard = widening_guard(&loads);
         let schema = initial_schema(stream, resumed.schema.as_ref(), stored.as_ref(), guard);
         let meter = StreamMeter::new(stream.name.clone(), Arc::clone(&context.progress));
-        let source_context = SourceContext {
+        let source_context = self.source_context(&schema, &meter);
+        let source: Arc<dyn Source> = match context.plan.replay {
+            Some(_) => Arc::new(ReplaySource::new(stream, source_context, context)),
+            None => self.connectors.source(stream, source_context).await?,
+        };
+        let run = StreamRun::new(StreamParts {
+            context: context.clone(),
+            plan: stream.clone(),
+            source,
+            schema: schema.clone(),
+            loads,
+            stage: context.plan.is_read(&input).then(|| self.stage.clone()),
+            quarantine: self.quarantine.clone(),
+            value_columns: value_columns(&context.plan, &stream.name),
+            meter,
+            scrubber: self.secrets.scrubber().clone(),
+        });
+        let ended = read_stream(Arc::new(run), resumed).await;
+        match schema.start_over() {
+            Some(reason) if !context.cancel.is_cancelled() => Ok(Some(Wider {
+                reason,
+                schema: schema.current().record(),
+            })),
+            _ => ended.map(|()| None),
+        }
+    }
+
+    /// Forgets what was read of a stream.
+    async fn start_over(&self, stream: &StreamPlan, wider: &Wider) -> Result<()> {
+        let context = &self.context;
+        let parts = context.checkpoints.parts(&context.claim).await?;
+        let why = Warning {
+            code: "stream_started_over".to_owned(),
+            stream: Some(stream.name.clone()),
+            message: format!(
+                "`{}` was read again from its first row: {}",
+                stream.name, wider.reason
+            ),
+        };
+        context
+            .checkpoints
+            .start_over(&context.claim, &stream.name, &wider.schema, &why)
+            .await?;
+        fault::point("stream.started_over");
+        context.progress.event(ProgressEvent::Warning {
+            stream: why.stream,
+            code: why.code,
+            message: why.message,
+        });
+        // The store knows them no more, so nobody will ask for them. A target's own are swept with other leftovers.
+        let own: Vec<Part> = parts
+            .into_iter()
+            .filter(|part| part.input == stream.name && !matches!(part.output, Output::Load(_)))
+            .collect();
+        PartFolder::discard(&own)
+    }
+
+    fn source_context(&self, schema: &StreamSchema, meter: &StreamMeter) -> SourceContext {
+        let context = &self.context;
+        SourceContext {
             plan: Arc::clone(&context.plan),
             job: context.claim.job.clone(),
             nominal_time: context.nominal_time,
@@ -357,27 +444,7 @@ impl Run {
             schema: schema.clone(),
             meter: meter.clone(),
             http: self.http.clone(),
-        };
-        let source: Arc<dyn Source> = match context.plan.replay {
-            Some(_) => Arc::new(ReplaySource::new(stream, source_context, context)),
-            None => self.connectors.source(stream, source_context).await?,
-        };
-        let run = StreamRun::new(StreamParts {
-            context: context.clone(),
-            plan: stream.clone(),
-            source,
-            schema,
-            loads,
-            stage: context
-                .plan
-                .is_read(&Input::Stream(stream.name.clone()))
-                .then(|| self.stage.clone()),
-            quarantine: self.quarantine.clone(),
-            value_columns: value_columns(&context.plan, &stream.name),
-            meter,
-            scrubber: self.secrets.scrubber().clone(),
-        });
-        read_stream(Arc::new(run), resumed).await
+        }
     }
 
     fn loads(&self, input: &Input, targets: &BTreeMap<String, Arc<dyn Target>>) -> Vec<LoadOutput> {
@@ -393,6 +460,19 @@ impl Run {
             })
             .collect()
     }
+}
+
+/// A column is widened where every table of the stream can follow.
+fn widening_guard(loads: &[LoadOutput]) -> WideningGuard {
+    let targets: Vec<_> = loads
+        .iter()
+        .map(|output| Arc::clone(&output.target))
+        .collect();
+    Arc::new(move |from: &_, to: &_| {
+        targets
+            .iter()
+            .all(|target: &Arc<dyn Target>| target.can_widen(from, to))
+    })
 }
 
 fn unsupported(code: Code, path: &str, message: String) -> Diagnostic {

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -22,23 +22,24 @@ use runner_connectors::rows::{RawRows, Rows};
 use runner_connectors::secrets::RunSecrets;
 use runner_connectors::sink::Target;
 use runner_connectors::source::{Chain, ChainRequest, Fetched, PageEnd, Source};
-use runner_core::checkpoint::{ChainOutcome, Observed, SchemaRecord};
+use runner_core::checkpoint::Observed;
 use runner_core::commit::{Fence, table_columns};
 use runner_core::engine::{Engine, RunContext, RunStatus};
 use runner_core::job::{JobState, JobStore, Transition};
 use runner_core::part::Output;
-use runner_core::progress::NoProgress;
+use runner_core::progress::{ProgressEvent, ProgressSink};
 use runner_core::secret::{SecretRef, SecretVersion};
 use runner_core::{
-    Cancel, ChainEnd, ChainKey, Checkpoint, Checkpoints, Claim, Clock, Error, ErrorKind, FeedStore,
-    LoadContext, LoadId, PageCursor, Part, Position, QuarantineStore, Result, ResumeState, Secret,
-    SecretStore, Seq, SubmissionId, WorkerId,
+    Cancel, ChainEnd, ChainKey, Checkpoints, Claim, Clock, Error, ErrorKind, FeedStore,
+    LoadContext, LoadId, PageCursor, Position, QuarantineStore, Result, Secret, SecretStore, Seq,
+    SubmissionId, WorkerId,
 };
 use runner_engine_embedded::{Connectors, EmbeddedEngine, Folders};
 use runner_plan::{LoadPlan, Plan, StreamPlan};
 use runner_testkit::clock::ManualClock;
 use runner_testkit::memory_store::MemoryStore;
 use runner_testkit::plans::{self, feed, new_job};
+use runner_testkit::simulation::{Chaos, ChaoticStore, Fate};
 use serde_json::json;
 
 /// What stands outside the engine: two streams, and a folder for the table.
@@ -47,8 +48,10 @@ struct World {
     opened: Arc<AtomicU64>,
     clock: ManualClock,
     store: MemoryStore,
-    /// The stream or transform whose next checkpoint is lost with its process.
-    lost: Arc<Mutex<Option<String>>>,
+    /// What befalls the process that runs.
+    chaos: Chaos,
+    /// The stage that someone cancels the run in.
+    cancelled_in: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -174,77 +177,17 @@ impl Chain for OneChain {
     }
 }
 
-/// The store as a process sees it that may die on its way to a checkpoint.
-struct Fragile {
-    store: MemoryStore,
-    lost: Arc<Mutex<Option<String>>>,
+/// Cancels the run when a stage begins.
+struct Impatient {
+    stage: Option<&'static str>,
+    cancel: Cancel,
 }
 
-#[async_trait]
-impl Checkpoints for Fragile {
-    async fn checkpoint(&self, claim: &Claim, checkpoint: &Checkpoint) -> Result<()> {
-        let is_lost = self
-            .lost
-            .lock()
-            .unwrap()
-            .take_if(|lost| *lost == checkpoint.stream);
-        if is_lost.is_some() {
-            return Err(Error::new(ErrorKind::Internal, "the process died"));
+impl ProgressSink for Impatient {
+    fn event(&self, event: ProgressEvent) {
+        if matches!(&event, ProgressEvent::Stage { name } if Some(name.as_str()) == self.stage) {
+            self.cancel.cancel();
         }
-        self.store.checkpoint(claim, checkpoint).await
-    }
-    async fn resume_state(&self, claim: &Claim, stream: &str) -> Result<ResumeState> {
-        self.store.resume_state(claim, stream).await
-    }
-    async fn parts(&self, claim: &Claim) -> Result<Vec<Part>> {
-        self.store.parts(claim).await
-    }
-    async fn schemas(&self, claim: &Claim, stream: &str) -> Result<Vec<SchemaRecord>> {
-        self.store.schemas(claim, stream).await
-    }
-    async fn chain_outcomes(
-        &self,
-        claim: &Claim,
-        stream: &str,
-        after: Option<&ChainKey>,
-        limit: u32,
-    ) -> Result<Vec<ChainOutcome>> {
-        self.store.chain_outcomes(claim, stream, after, limit).await
-    }
-    async fn generations(&self, claim: &Claim, stream: &str) -> Result<BTreeMap<u64, u32>> {
-        self.store.generations(claim, stream).await
-    }
-    async fn seal_values(
-        &self,
-        claim: &Claim,
-        stream: &str,
-        field: &str,
-        values: &[String],
-        complete: bool,
-    ) -> Result<()> {
-        let store = &self.store;
-        store
-            .seal_values(claim, stream, field, values, complete)
-            .await
-    }
-    async fn values(
-        &self,
-        claim: &Claim,
-        stream: &str,
-        field: &str,
-        from: u64,
-        limit: u32,
-    ) -> Result<(Vec<String>, bool)> {
-        self.store.values(claim, stream, field, from, limit).await
-    }
-    async fn ended_chains(
-        &self,
-        claim: &Claim,
-        stream: &str,
-        from: u64,
-        to: u64,
-    ) -> Result<Vec<u64>> {
-        self.store.ended_chains(claim, stream, from, to).await
     }
 }
 
@@ -294,7 +237,8 @@ impl World {
             opened: Arc::default(),
             clock,
             store,
-            lost: Arc::default(),
+            chaos: Chaos::new(Fate::Lives),
+            cancelled_in: None,
         };
         let claim = world.claim().await;
         let preparing = Transition::To(JobState::Preparing);
@@ -321,22 +265,26 @@ impl World {
             data: self.folder.path().join("data"),
         };
         let engine = EmbeddedEngine::new(Arc::new(outside), HttpRegistry::default(), folders);
+        let cancel = Cancel::new();
         let context = RunContext {
             claim: claim.clone(),
             feed: feed(),
             seq: Seq(1),
             plan: Arc::new(plan.clone()),
             nominal_time: ManualClock::epoch(),
-            checkpoints: Arc::new(Fragile {
-                store: self.store.clone(),
-                lost: Arc::clone(&self.lost),
-            }),
+            checkpoints: Arc::new(ChaoticStore::new(
+                Arc::new(self.store.clone()),
+                self.chaos.clone(),
+            )),
             feeds: Arc::new(self.store.clone()) as Arc<dyn FeedStore>,
             quarantine: Arc::new(self.store.clone()) as Arc<dyn QuarantineStore>,
             secrets: Arc::new(NoSecrets),
             clock: Arc::new(self.clock.clone()),
-            progress: Arc::new(NoProgress),
-            cancel: Cancel::new(),
+            progress: Arc::new(Impatient {
+                stage: self.cancelled_in,
+                cancel: cancel.clone(),
+            }),
+            cancel,
         };
         let artifact = engine.compile(plan).unwrap();
         let submission = SubmissionId::new("submission-1");
@@ -449,7 +397,7 @@ async fn streams_are_joined_and_a_row_that_fails_is_set_aside() {
 async fn a_transform_that_died_before_its_barrier_is_repeated() {
     for lost in ["amounts", "by_region"] {
         let (world, claim, plan) = World::new().await;
-        *world.lost.lock().unwrap() = Some(lost.to_owned());
+        world.chaos.lose_checkpoint(lost);
         let status = world.run(&claim, &plan).await;
         assert!(matches!(status, RunStatus::Failed(_)), "{lost}: {status:?}");
         assert_eq!(world.opened(), 2);
@@ -474,4 +422,35 @@ async fn a_transform_whose_barrier_is_stored_is_not_repeated() {
     assert_eq!(world.parts(&next).await, parts);
     assert_eq!(world.opened(), 2);
     assert_eq!(world.table(&next, &plan).await, TABLE);
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_in_a_transform_goes_on_there() {
+    for (stage, sealed) in [("transform amounts", 0), ("transform by_region", 4)] {
+        let (mut world, claim, plan) = World::new().await;
+        world.cancelled_in = Some(stage);
+        let status = world.run(&claim, &plan).await;
+        assert!(
+            matches!(status, RunStatus::Cancelled),
+            "{stage}: {status:?}"
+        );
+        assert_eq!(world.opened(), 2, "{stage}");
+        let amounts = world.store.resume_state(&claim, "amounts").await.unwrap();
+        assert_eq!(amounts.totals.rows_passed, sealed, "{stage}");
+        let spilled = world.folder.path().join("data/spill/acme/job-1");
+        assert!(
+            !spilled.exists(),
+            "{stage}: nothing is left of what was spilled"
+        );
+
+        world.cancelled_in = None;
+        let next = world.claim().await;
+        let status = world.run(&next, &plan).await;
+        assert!(matches!(status, RunStatus::Sealed), "{stage}: {status:?}");
+        // Neither the streams nor what was transformed before are done again.
+        assert_eq!(world.opened(), 2, "{stage}");
+        let amounts = world.store.resume_state(&next, "amounts").await.unwrap();
+        assert_eq!(amounts.totals.rows_passed, 4, "{stage}");
+        assert_eq!(world.table(&next, &plan).await, TABLE, "{stage}");
+    }
 }

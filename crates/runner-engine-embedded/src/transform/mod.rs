@@ -215,11 +215,15 @@ impl TransformRun {
         QuarantineWriter::new(self.context.claim.job.clone(), name, writer)
     }
 
-    fn check_cancelled(&self) -> Result<()> {
-        if self.context.cancel.is_cancelled() {
-            return Err(Error::new(ErrorKind::Cancelled, "the run was cancelled"));
+    /// Waits for work unless the run is cancelled: a query may take long before its first rows.
+    async fn or_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.context.cancel.cancelled() => {
+                Err(Error::new(ErrorKind::Cancelled, "the run was cancelled"))
+            }
+            done = work => Ok(done),
         }
-        Ok(())
     }
 }
 
@@ -254,9 +258,9 @@ impl Writing<'_> {
         let views = views
             .filter_map(|(view, input)| Some((view.clone(), inputs.get(input)?.clone())))
             .collect();
-        let mut batches = session.execute(relation.plan, &views).await?;
-        while let Some(batch) = batches.next().await {
-            self.run.check_cancelled()?;
+        let executed = session.execute(relation.plan, &views);
+        let mut batches = self.run.or_cancelled(executed).await??;
+        while let Some(batch) = self.run.or_cancelled(batches.next()).await? {
             let batch = batch.map_err(failed)?;
             let evaluated = steps.run(&batch)?;
             for row in evaluated.failed {

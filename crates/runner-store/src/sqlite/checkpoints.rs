@@ -54,6 +54,23 @@ impl Checkpoints for SqliteStore {
         })
     }
 
+    async fn start_over(
+        &self,
+        claim: &Claim,
+        stream: &str,
+        schema: &SchemaRecord,
+        why: &Warning,
+    ) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let held = held::lease(&mut transaction, claim, self.now_us()).await?;
+        held.require_state(claim, &[JobState::Preparing, JobState::Running])?;
+        forget(&mut transaction, held.key, stream).await?;
+        store_schema(&mut transaction, held.key, stream, schema).await?;
+        let why = std::slice::from_ref(why);
+        store_warnings(&mut transaction, held.key, stream, why).await?;
+        commit(transaction).await
+    }
+
     async fn parts(&self, claim: &Claim) -> Result<Vec<Part>> {
         let mut transaction = self.read().await?;
         let key = held::attempt(&mut transaction, claim).await?.key;
@@ -234,19 +251,57 @@ async fn store_schemas(
                 ),
             ));
         }
-        sqlx::query(
-            "INSERT INTO schemas (job_key, stream, version, record) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (job_key, stream, version) DO UPDATE SET record = excluded.record",
-        )
-        .bind(key)
-        .bind(&checkpoint.stream)
-        .bind(i64::from(record.version))
-        .bind(rows::to_json("schema", record)?)
-        .execute(&mut *connection)
-        .await
-        .during("store a schema")?;
+        store_schema(connection, key, &checkpoint.stream, record).await?;
     }
     Ok(())
+}
+
+async fn store_schema(
+    connection: &mut SqliteConnection,
+    key: i64,
+    stream: &str,
+    record: &SchemaRecord,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO schemas (job_key, stream, version, record) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (job_key, stream, version) DO UPDATE SET record = excluded.record",
+    )
+    .bind(key)
+    .bind(stream)
+    .bind(i64::from(record.version))
+    .bind(rows::to_json("schema", record)?)
+    .execute(connection)
+    .await
+    .during("store a schema")
+    .map(drop)
+}
+
+/// Everything that the barriers of a stream stored, but for what was sent and said.
+async fn forget(connection: &mut SqliteConnection, key: i64, stream: &str) -> Result<()> {
+    const FORGOTTEN: [&str; 6] = [
+        "DELETE FROM chain_cursors WHERE job_key = ?1 AND stream = ?2",
+        "DELETE FROM chains WHERE job_key = ?1 AND stream = ?2",
+        "DELETE FROM schemas WHERE job_key = ?1 AND stream = ?2",
+        "DELETE FROM parent_values WHERE job_key = ?1 AND stream = ?2",
+        "DELETE FROM value_lists WHERE job_key = ?1 AND stream = ?2",
+        "DELETE FROM parts WHERE job_key = ?1 AND part ->> 'input' = ?2",
+    ];
+    for statement in FORGOTTEN {
+        sqlx::query(statement)
+            .bind(key)
+            .bind(stream)
+            .execute(&mut *connection)
+            .await
+            .during("forget what was read of a stream")?;
+    }
+    sqlx::query("UPDATE streams SET barrier = 0, observed = ?3 WHERE job_key = ?1 AND stream = ?2")
+        .bind(key)
+        .bind(stream)
+        .bind(rows::to_json("observed schema", &Observed::default())?)
+        .execute(connection)
+        .await
+        .during("forget what was observed of a stream")
+        .map(drop)
 }
 
 async fn schemas(

@@ -71,6 +71,32 @@ impl Checkpoints for MemoryStore {
         })
     }
 
+    async fn start_over(
+        &self,
+        claim: &Claim,
+        stream: &str,
+        schema: &SchemaRecord,
+        why: &Warning,
+    ) -> Result<()> {
+        let now = self.now();
+        let mut state = self.lock();
+        let record = state.lease(claim, now)?;
+        require_reading(record)?;
+        record.parts.retain(|part| part.input != stream);
+        record.values.retain(|(known, _), _| known != stream);
+        let known = record.streams.remove(stream).unwrap_or_default();
+        let mut fresh = Stream {
+            requests: known.requests,
+            bytes_read: known.bytes_read,
+            warnings: known.warnings,
+            schemas: [(schema.version, schema.clone())].into(),
+            ..Stream::default()
+        };
+        fresh.warn(stream, why);
+        record.streams.insert(stream.to_owned(), fresh);
+        Ok(())
+    }
+
     async fn parts(&self, claim: &Claim) -> Result<Vec<Part>> {
         Ok(self.lock().attempt(claim)?.parts.clone())
     }

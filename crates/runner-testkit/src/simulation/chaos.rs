@@ -27,6 +27,8 @@ struct Inner {
     stopped: watch::Sender<bool>,
     /// Every change is done twice, as by someone who doesn't know how the first time ended.
     repeats: bool,
+    /// The stream or transform whose next checkpoint is lost with its process.
+    lost: Mutex<Option<String>>,
 }
 
 impl Chaos {
@@ -47,8 +49,18 @@ impl Chaos {
                 has_stopped: AtomicBool::new(false),
                 stopped: watch::Sender::new(false),
                 repeats,
+                lost: Mutex::default(),
             }),
         }
+    }
+
+    /// The process dies on its way to the next checkpoint of this stream or transform.
+    pub fn lose_checkpoint(&self, stream: &str) {
+        *self.lost() = Some(stream.to_owned());
+    }
+
+    pub(crate) fn loses_checkpoint(&self, stream: &str) -> bool {
+        self.lost().take_if(|lost| lost == stream).is_some()
     }
 
     pub(crate) fn repeats(&self) -> bool {
@@ -96,6 +108,13 @@ impl Chaos {
     pub fn wake(&self) {
         *self.fate() = Fate::Lives;
         self.inner.stopped.send_replace(false);
+    }
+
+    fn lost(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.inner
+            .lost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fate(&self) -> std::sync::MutexGuard<'_, Fate> {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use runner_core::checkpoint::{ChainOutcome, Observed, SchemaRecord, StreamSummary};
+use runner_core::checkpoint::{ChainOutcome, Observed, SchemaRecord, StreamSummary, Warning};
 use runner_core::feed::DriftRecord;
 use runner_core::ids::{FeedId, Operator, TenantId, WorkerId};
 use runner_core::job::{Beat, JobEvent, JobFilter};
 use runner_core::{
-    ChainKey, Checkpoint, Checkpoints, Claim, Created, CursorState, FeedState, FeedStore, Job,
-    JobId, JobState, JobStore, NewJob, Part, Result, ResumeState, Seq, Transition,
+    ChainKey, Checkpoint, Checkpoints, Claim, Created, CursorState, Error, ErrorKind, FeedState,
+    FeedStore, Job, JobId, JobState, JobStore, NewJob, Part, Result, ResumeState, Seq, Transition,
 };
 
 use super::chaos::Chaos;
@@ -168,7 +168,20 @@ impl JobStore for ChaoticStore {
 #[async_trait]
 impl Checkpoints for ChaoticStore {
     async fn checkpoint(&self, claim: &Claim, checkpoint: &Checkpoint) -> Result<()> {
+        if self.chaos.loses_checkpoint(&checkpoint.stream) {
+            return Err(Error::new(ErrorKind::Internal, "the process died"));
+        }
         change!(self, self.store.checkpoint(claim, checkpoint))
+    }
+
+    async fn start_over(
+        &self,
+        claim: &Claim,
+        stream: &str,
+        schema: &SchemaRecord,
+        why: &Warning,
+    ) -> Result<()> {
+        change!(self, self.store.start_over(claim, stream, schema, why))
     }
 
     async fn resume_state(&self, claim: &Claim, stream: &str) -> Result<ResumeState> {

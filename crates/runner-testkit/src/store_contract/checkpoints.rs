@@ -1,7 +1,7 @@
 //! Checkpoints: all of a barrier or none of it, counted once, and only the last generation of a chain.
 
 use runner_core::checkpoint::{
-    ChainCounters, ChainCursor, Observed, ObservedField, SchemaRecord, Warning,
+    ChainCounters, ChainCursor, Observed, ObservedField, SchemaRecord, Totals, Warning,
 };
 use runner_core::job::JobState;
 use runner_core::{ChainEnd, ChainKey, Checkpoint, ErrorKind, Position, Transition};
@@ -164,6 +164,79 @@ pub async fn superseded_rows_are_left_out(harness: &Harness) {
     assert_eq!(state.cursors, [cursor(0, 2, "3")]);
     let generations = store.generations(&claim, STREAM).await.unwrap();
     assert_eq!(generations, [(0, 2)].into());
+}
+
+/// What was sealed can't be read as its columns are now: nothing of it is left, so that the next barrier is as the first.
+pub async fn a_stream_that_starts_over_is_forgotten(harness: &Harness) {
+    let claim = harness.running("job-1").await;
+    let store = &harness.store;
+    let values = ["a".to_owned()];
+    let first = Checkpoint {
+        schemas: vec![schema(0), schema(1)],
+        observed: observed("integer"),
+        cursors: vec![cursor(0, 1, "5")],
+        warnings: vec![warning(0)],
+        ..checkpoint(
+            1,
+            vec![position(0, 1, 1), ended(1)],
+            vec![part("a", 9, 0, 1), quarantined("q", &[(0, 1, 1)])],
+        )
+    };
+    let mut other_part = part("b", 9, 0, 0);
+    other_part.input = "items".to_owned();
+    let other = Checkpoint {
+        stream: "items".to_owned(),
+        ..checkpoint(1, vec![position(0, 0, 1)], vec![other_part.clone()])
+    };
+    for (stream, barrier) in [(STREAM, &first), ("items", &other)] {
+        store
+            .seal_values(&claim, stream, "id", &values, true)
+            .await
+            .unwrap();
+        store.checkpoint(&claim, barrier).await.unwrap();
+    }
+    let untouched = store.resume_state(&claim, "items").await.unwrap();
+
+    for _ in 0..2 {
+        store
+            .start_over(&claim, STREAM, &schema(3), &warning(1))
+            .await
+            .unwrap();
+        let state = store.resume_state(&claim, STREAM).await.unwrap();
+        assert_eq!((state.positions.len(), state.cursors.len()), (0, 0));
+        assert_eq!(state.schema, Some(schema(3)));
+        assert_eq!(state.observed, Observed::default());
+        assert_eq!(state.warnings, [warning(0), warning(1)]);
+        let sent = Totals {
+            requests: 1,
+            bytes_read: 100,
+            ..Totals::default()
+        };
+        assert_eq!(state.totals, sent);
+        assert_eq!(store.schemas(&claim, STREAM).await.unwrap(), [schema(3)]);
+        assert_eq!(store.parts(&claim).await.unwrap(), [other_part.clone()]);
+        let sealed = store.values(&claim, STREAM, "id", 0, 9).await.unwrap();
+        assert_eq!(sealed, (Vec::new(), false));
+        assert!(store.generations(&claim, STREAM).await.unwrap().is_empty());
+        let ended = store.ended_chains(&claim, STREAM, 0, 9).await.unwrap();
+        assert_eq!(ended, [0; 0]);
+    }
+    let items = store.resume_state(&claim, "items").await.unwrap();
+    assert_eq!(items, untouched);
+    let sealed = store.values(&claim, "items", "id", 0, 9).await.unwrap();
+    assert_eq!(sealed, (values.to_vec(), true));
+
+    let again = checkpoint(1, vec![position(0, 0, 1)], vec![part("c", 9, 0, 0)]);
+    store.checkpoint(&claim, &again).await.unwrap();
+    let totals = store.resume_state(&claim, STREAM).await.unwrap().totals;
+    assert_eq!((totals.rows_read, totals.requests), (10, 2));
+
+    harness.clock.advance(LEASE);
+    harness.claim("job-1", "other").await;
+    let late = store
+        .start_over(&claim, STREAM, &schema(4), &warning(2))
+        .await;
+    assert_eq!(kind(late), ErrorKind::Conflict);
 }
 
 pub async fn a_position_only_moves_forward(harness: &Harness) {

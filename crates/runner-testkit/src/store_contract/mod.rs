@@ -294,6 +294,7 @@ macro_rules! store_contract {
                 a_failed_job_that_kept_its_parts_is_reopened a_later_run_ends_the_right_to_resume
                 an_abandoned_sink_becomes_a_hold actions_stand_in_the_audit leftovers_are_told_once;
             checkpoints: everything_of_a_barrier_comes_back durable_before_ack a_repeated_barrier_counts_once
+                a_stream_that_starts_over_is_forgotten
                 superseded_rows_are_left_out a_position_only_moves_forward resume_loads_open_chains_only
                 many_parents values_are_distinct_and_in_order outcomes_are_paged_by_value
                 a_stale_attempt_stores_nothing schema_versions_are_kept warnings_are_bounded;
