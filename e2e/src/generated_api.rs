@@ -164,6 +164,7 @@ impl Shared {
             ),
             _ => match child_of(path) {
                 Some(parent) => {
+                    thread::sleep(self.size.page_delay);
                     let mut body = String::from("{\"rows\":[");
                     write_row(&mut body, parent);
                     body.push_str("]}");

@@ -1,9 +1,10 @@
 //! Killing the binary at random times, as a machine that goes away does.
 
 use std::{
+    env,
     process::ExitStatus,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Result, ensure};
@@ -16,7 +17,22 @@ pub struct Random {
     state: u64,
 }
 
+/// Repeats a failure: the seed that it printed.
+pub const SEED_VARIABLE: &str = "INGESTION_RUNNER_SEED";
+
 impl Random {
+    /// The seed that the environment names, else another every time; whoever asks prints it.
+    pub fn chosen_seed() -> u64 {
+        let given = env::var(SEED_VARIABLE)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        given.unwrap_or_else(|| {
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(1, |since| since.as_secs())
+        })
+    }
+
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
@@ -63,7 +79,7 @@ pub fn run_through_kills(
 }
 
 /// How the command ended within this time; `None` where it was killed.
-fn run_for(invocation: Invocation, time: Duration) -> Result<Option<ExitStatus>> {
+pub fn run_for(invocation: Invocation, time: Duration) -> Result<Option<ExitStatus>> {
     const POLL: Duration = Duration::from_millis(2);
     let mut child = invocation.spawn_silent()?;
     let started = Instant::now();

@@ -25,11 +25,11 @@ pub use configuration::Configuration;
 pub use flights::Flights;
 pub use generated_api::{GeneratedApi, Size};
 pub use http::{Response, request};
-pub use kills::{Random, run_through_kills};
+pub use kills::{Random, SEED_VARIABLE, run_for, run_through_kills};
 pub use measure::{Measured, Usage, measure};
 pub use mock::Mock;
 pub use ports::{free_port, free_ports};
-pub use process::{Process, Signal};
+pub use process::{Process, Signal, is_stopped, wait_until};
 pub use requirement::{SKIPS_VARIABLE, in_ci, require};
 pub use three_sinks::ThreeSinks;
 

@@ -1,21 +1,16 @@
 //! A binary that is killed at random times loads every row once, in every sink.
 
-use std::{
-    env,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use runner_e2e::{
-    Random, Size, ThreeSinks,
+    Random, SEED_VARIABLE, Size, ThreeSinks,
     provision::{POSTGRES, READERS},
     require, run_through_kills,
     servers::Postgres,
 };
 use serde_json::json;
 
-/// Repeats a failure: the seed that it printed.
-const SEED_VARIABLE: &str = "INGESTION_RUNNER_SEED";
 const KILLS: u32 = 24;
 const KILLS_OF_A_FEED: u32 = 12;
 /// A feed may end before it was killed that often.
@@ -35,7 +30,7 @@ fn every_row_is_loaded_once_whenever_the_binary_is_killed() -> Result<()> {
     let (Some(postgres), Some(python)) = (require(&POSTGRES), require(&READERS)) else {
         return Ok(());
     };
-    let seed = seed();
+    let seed = Random::chosen_seed();
     println!("{SEED_VARIABLE}={seed}");
     let mut random = Random::new(seed);
     let postgres = Postgres::start(&postgres, &[])?;
@@ -55,15 +50,4 @@ fn every_row_is_loaded_once_whenever_the_binary_is_killed() -> Result<()> {
         }
     }
     bail!("only {kills} of {KILLS} kills in {FEEDS_AT_MOST} feeds")
-}
-
-fn seed() -> u64 {
-    let given = env::var(SEED_VARIABLE)
-        .ok()
-        .and_then(|text| text.parse().ok());
-    given.unwrap_or_else(|| {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(1, |since| since.as_secs())
-    })
 }

@@ -1,18 +1,17 @@
 //! Two processes that both believe they own a job: one slept past its lease, another went on with the job, and the first wakes up.
 
 use std::{
-    fs,
-    process::Child,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use runner_e2e::{
-    Signal, Size, ThreeSinks,
+    Signal, Size, ThreeSinks, is_stopped,
     provision::{POSTGRES, READERS},
     require,
     servers::Postgres,
+    wait_until,
 };
 use serde_json::json;
 
@@ -34,25 +33,6 @@ const POINTS: [&str; 6] = [
     "cursor.before",
 ];
 const PATIENCE: Duration = Duration::from_mins(2);
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let started = Instant::now();
-    while !holds()? {
-        ensure!(started.elapsed() < PATIENCE, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
-/// The third field of the process's status, behind its name, is `T` while it is stopped.
-fn is_stopped(process: &mut Child) -> Result<bool> {
-    if let Some(status) = process.try_wait()? {
-        anyhow::bail!("it ended with {status} instead of falling asleep");
-    }
-    let text = fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
-    let state = text.rsplit(") ").next().unwrap_or_default();
-    Ok(state.starts_with('T'))
-}
 
 fn one_sleeps_and_another_goes_on(point: &str) -> Result<()> {
     let (Some(postgres), Some(python)) = (require(&POSTGRES), require(&READERS)) else {

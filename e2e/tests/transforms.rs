@@ -1,15 +1,19 @@
 //! SQL over what a run has read: the result is loaded once, wherever the process dies in it, and no source is read again for it.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use runner_e2e::{
-    GeneratedApi, Invocation, Runner, Size,
+    GeneratedApi, Invocation, Runner, Signal, Size, is_stopped,
     provision::READERS,
-    readers::{Question, Readers},
-    repository, require,
+    readers::{Question, Readers, Tally},
+    repository, require, wait_until,
 };
-use serde_json::json;
+use serde_json::{Value, json};
+
+const VARIABLE: &str = "INGESTION_RUNNER_FAULT";
+/// The exit code of a run that was cancelled.
+const CANCELLED: i32 = 130;
 
 const ROWS: u64 = 2_000;
 const PAGE_ROWS: u64 = 100;
@@ -31,55 +35,119 @@ const POINTS: [&str; 7] = [
     "commit.*.during:1",
 ];
 
+/// `e2e/documents/transformed.yaml` with an API, a data folder and a table of its own.
+struct Feed {
+    api: GeneratedApi,
+    folder: tempfile::TempDir,
+    runner: Runner,
+}
+
+impl Feed {
+    fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let api = GeneratedApi::start(SIZE)?;
+        let sinks = json!([{"type": "parquet", "table_name": "totals", "config": {"path": folder.path().join("totals")}}]);
+        fs::write(
+            folder.path().join("overlay.json"),
+            json!({"provider": {"base_url": api.url(), "sinks": sinks}}).to_string(),
+        )?;
+        let runner = Runner::new(&folder.path().join("data"))?;
+        Ok(Self {
+            api,
+            folder,
+            runner,
+        })
+    }
+
+    fn sample(&self) -> Invocation {
+        self.runner
+            .sample(&repository().join("e2e/documents/transformed.yaml"))
+            .option("--overlay", self.folder.path().join("overlay.json"))
+    }
+
+    fn tally(&self, python: &Path) -> Result<Tally> {
+        let question = Question {
+            sums: &["even_rows", "amount_cents"],
+            distinct: Some("category"),
+            ..Question::default()
+        };
+        let pattern = format!(
+            "{}/**/*.parquet",
+            self.folder.path().join("totals").display()
+        );
+        Readers::new(python).parquet(&pattern, &question)
+    }
+
+    /// Every row counts once, and no page was asked for again.
+    fn check_exact(&self, python: &Path) -> Result<()> {
+        let tally = self.tally(python)?;
+        let amounts: u64 = (2..=ROWS).step_by(2).map(|id| id * 7919 % 100_003).sum();
+        let found = (
+            tally.rows,
+            tally.distinct,
+            &tally.sums["even_rows"],
+            &tally.sums["amount_cents"],
+        );
+        let expected = (5, Some(5), &json!(ROWS / 2), &json!(amounts));
+        ensure!(found == expected, "{found:?} instead of {expected:?}");
+        let requests = self.api.page_requests();
+        let again: Vec<_> = requests.iter().filter(|(_, asked)| **asked > 1).collect();
+        ensure!(again.is_empty(), "asked again: {again:?}");
+        requests
+            .keys()
+            .next_back()
+            .filter(|last| **last == ROWS - PAGE_ROWS + 1)
+            .context("the last page is missing")?;
+        Ok(())
+    }
+}
+
 #[test]
 fn a_process_that_dies_in_a_transform_loads_its_result_once() -> Result<()> {
     let Some(python) = require(&READERS) else {
         return Ok(());
     };
     for point in POINTS {
-        let folder = tempfile::tempdir()?;
-        let api = GeneratedApi::start(SIZE)?;
-        let totals = folder.path().join("totals");
-        let sinks =
-            json!([{"type": "parquet", "table_name": "totals", "config": {"path": totals}}]);
-        let overlay = folder.path().join("overlay.json");
-        fs::write(
-            &overlay,
-            json!({"provider": {"base_url": api.url(), "sinks": sinks}}).to_string(),
-        )?;
-        let runner = Runner::new(&folder.path().join("data"))?;
-        let sample = || -> Invocation {
-            runner
-                .sample(&repository().join("e2e/documents/transformed.yaml"))
-                .option("--overlay", &overlay)
-        };
-        let died = sample().env("INGESTION_RUNNER_FAULT", point).run()?;
+        let feed = Feed::start()?;
+        let died = feed.sample().env(VARIABLE, point).run()?;
         ensure!(
             died.code.is_none(),
             "it did not die at `{point}`: {}",
             died.describe()
         );
-        sample().succeed()?;
-
-        let question = Question {
-            sums: &["even_rows", "amount_cents"],
-            distinct: Some("category"),
-            ..Question::default()
-        };
-        let tally = Readers::new(&python)
-            .parquet(&format!("{}/**/*.parquet", totals.display()), &question)?;
-        let amounts: u64 = (2..=ROWS).step_by(2).map(|id| id * 7919 % 100_003).sum();
-        assert_eq!((tally.rows, tally.distinct), (5, Some(5)), "{point}");
-        assert_eq!(tally.sums["even_rows"], json!(ROWS / 2), "{point}");
-        assert_eq!(tally.sums["amount_cents"], json!(amounts), "{point}");
-        let requests = api.page_requests();
-        let again: Vec<_> = requests.iter().filter(|(_, asked)| **asked > 1).collect();
-        ensure!(again.is_empty(), "asked again after `{point}`: {again:?}");
-        requests
-            .keys()
-            .next_back()
-            .filter(|last| **last == ROWS - PAGE_ROWS + 1)
-            .context("the last page is missing")?;
+        feed.sample().succeed()?;
+        feed.check_exact(&python).context(point)?;
     }
     Ok(())
+}
+
+/// Ctrl-C while the first transform ends: the second doesn't begin.
+#[test]
+fn a_run_that_is_stopped_in_a_transform_goes_on_there() -> Result<()> {
+    let Some(python) = require(&READERS) else {
+        return Ok(());
+    };
+    let feed = Feed::start()?;
+    let mut run = feed
+        .sample()
+        .env(VARIABLE, "stop@transform.end:1")
+        .spawn()?;
+    wait_until("the process to stop", || is_stopped(&mut run))?;
+    // It finds the interrupt when it wakes up.
+    Signal::Interrupt.send(run.id())?;
+    Signal::Continue.send(run.id())?;
+    let ended = run.wait_with_output()?;
+    let report: Value = serde_json::from_slice(&ended.stdout)?;
+    ensure!(
+        ended.status.code() == Some(CANCELLED) && report["error"]["kind"] == json!("cancelled"),
+        "{} {report}",
+        ended.status
+    );
+    ensure!(
+        feed.tally(&python)?.rows == 0,
+        "a cancelled run loaded rows"
+    );
+
+    feed.sample().succeed()?;
+    feed.check_exact(&python)
 }
