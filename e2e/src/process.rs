@@ -167,6 +167,29 @@ impl Drop for Process {
     }
 }
 
+/// Waits until something holds; the machine may be loaded many times over.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let started = Instant::now();
+    while !holds()? {
+        ensure!(
+            started.elapsed() < READY_DEADLINE,
+            "waited in vain for {what}"
+        );
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// Whether a fault point has put the process to sleep: the third field of its status, behind its name, is `T` then.
+pub fn is_stopped(process: &mut Child) -> Result<bool> {
+    if let Some(status) = process.try_wait()? {
+        bail!("it ended with {status} instead of falling asleep");
+    }
+    let text = fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
+    let state = text.rsplit(") ").next().unwrap_or_default();
+    Ok(state.starts_with('T'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,27 +224,4 @@ mod tests {
         drop(process);
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }
-}
-
-/// Waits until something holds; the machine may be loaded many times over.
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let started = Instant::now();
-    while !holds()? {
-        ensure!(
-            started.elapsed() < READY_DEADLINE,
-            "waited in vain for {what}"
-        );
-        thread::sleep(POLL);
-    }
-    Ok(())
-}
-
-/// Whether a fault point has put the process to sleep: the third field of its status, behind its name, is `T` then.
-pub fn is_stopped(process: &mut Child) -> Result<bool> {
-    if let Some(status) = process.try_wait()? {
-        bail!("it ended with {status} instead of falling asleep");
-    }
-    let text = fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
-    let state = text.rsplit(") ").next().unwrap_or_default();
-    Ok(state.starts_with('T'))
 }

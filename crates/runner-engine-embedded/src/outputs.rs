@@ -71,7 +71,7 @@ impl Destinations<'_> {
         }
         let stage = self.stage.map(|stage| {
             let output = Output::Stage(self.input.to_owned());
-            stage.writer(output, self.input, rows, schema_version, self.attempt)
+            stage.writer(output, self.input, &rows, schema_version, self.attempt)
         });
         Ok(Outputs::new(schema_version, loads, stage))
     }

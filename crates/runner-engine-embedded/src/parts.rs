@@ -69,7 +69,7 @@ impl PartFolder {
         &self,
         output: Output,
         input: &str,
-        columns: Vec<ColumnField>,
+        columns: &[ColumnField],
         schema_version: u32,
         attempt: Attempt,
     ) -> Box<dyn PartWriter> {
@@ -77,7 +77,7 @@ impl PartFolder {
             folder: self.folder.clone(),
             output,
             input: input.to_owned(),
-            schema: arrow_schema(&columns),
+            schema: arrow_schema(columns),
             schema_version,
             attempt,
             open: None,

@@ -150,7 +150,7 @@ impl StreamRun {
         let writer = self.quarantine.writer(
             output,
             &self.plan.name,
-            quarantine_columns(),
+            &quarantine_columns(),
             0,
             self.context.claim.attempt,
         );

@@ -208,7 +208,7 @@ impl TransformRun {
         let writer = self.quarantine.writer(
             Output::Quarantine(name.clone()),
             name,
-            quarantine_columns(),
+            &quarantine_columns(),
             0,
             self.context.claim.attempt,
         );

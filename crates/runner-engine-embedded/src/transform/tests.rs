@@ -51,7 +51,7 @@ impl Lab {
             let batch = RecordBatch::try_new(schema, arrays.clone()).unwrap();
             let folder = PartFolder::new(self.folder.path().join("stage"));
             let output = Output::Stage(name.to_owned());
-            let mut writer = folder.writer(output, name, columns.to_vec(), 0, Attempt(1));
+            let mut writer = folder.writer(output, name, columns, 0, Attempt(1));
             writer.write(&batch, ORIGIN).await.unwrap();
             parts.extend(writer.seal().await.unwrap());
         }
@@ -413,7 +413,7 @@ async fn superseded_rows_and_narrow_columns() {
     };
     let origin = |chain, generation| RowOrigin { chain, generation };
     let output = Output::Stage("s".to_owned());
-    let mut writer = folder.writer(output, "s", narrow.clone(), 0, Attempt(1));
+    let mut writer = folder.writer(output, "s", &narrow, 0, Attempt(1));
     writer
         .write(&batch(vec![1, 2]), origin(0, 0))
         .await
@@ -430,7 +430,7 @@ async fn superseded_rows_and_narrow_columns() {
     ];
     let new = RecordBatch::try_new(runner_plan::arrow::arrow_schema(&wide), arrays).unwrap();
     let output = Output::Stage("s".to_owned());
-    let mut writer = folder.writer(output, "s", wide.clone(), 1, Attempt(1));
+    let mut writer = folder.writer(output, "s", &wide, 1, Attempt(1));
     writer.write(&new, origin(2, 0)).await.unwrap();
     let new = writer.seal().await.unwrap().remove(0);
     let generations = BTreeMap::from([(0, 1)]);

@@ -183,7 +183,7 @@ pub async fn a_stream_that_starts_over_is_forgotten(harness: &Harness) {
         )
     };
     let mut other_part = part("b", 9, 0, 0);
-    other_part.input = "items".to_owned();
+    "items".clone_into(&mut other_part.input);
     let other = Checkpoint {
         stream: "items".to_owned(),
         ..checkpoint(1, vec![position(0, 0, 1)], vec![other_part.clone()])
