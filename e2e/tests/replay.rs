@@ -272,3 +272,40 @@ fn a_table_that_is_replaced_is_refused() -> Result<()> {
     assert_eq!(feed.table()?.rows, 1_500);
     Ok(())
 }
+
+/// Prices by id after a merge, without and with `--overwrite`: the row of the newer run stands, whenever it is loaded.
+#[test]
+fn a_replayed_row_merges_as_one_of_the_run_that_read_it() -> Result<()> {
+    let merged = |document: &mut Value| {
+        document["provider"]["endpoints"][0]["primary_key"] = json!(["id"]);
+        document["provider"]["sinks"][0]["write_mode"] = json!("merge");
+    };
+    // Of the first run 1 is bad, and 2 of the second; 3 is bad in both. 4 is never loaded before.
+    let first = [(1, 10_001), (2, 2), (3, 10_003), (4, 10_004)];
+    let second = [(1, 1), (2, 10_002), (3, 20_003)];
+    for (overwrites, expected) in [
+        (false, 1 + 2 + 20_003 + 10_004),
+        (true, 1 + 10_002 + 20_003 + 10_004),
+    ] {
+        let Some(feed) = Feed::new()? else {
+            return Ok(());
+        };
+        let document = feed.write(9_999, merged)?;
+        for rows in [&first[..], &second[..]] {
+            feed.write_rows(rows.iter().map(|(id, price)| row(*id, *price)))?;
+            feed.runner()?.sample(&document).succeed()?;
+        }
+        feed.write(99_999, merged)?;
+        let replay = feed.replay()?;
+        let replay = if overwrites {
+            replay.arg("--overwrite")
+        } else {
+            replay
+        };
+        replay.succeed()?;
+        let table = feed.table()?;
+        assert_eq!((table.rows, table.distinct), (4, Some(4)), "{overwrites}");
+        assert_eq!(table.sums["price"], json!(expected), "{overwrites}");
+    }
+    Ok(())
+}

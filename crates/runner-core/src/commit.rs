@@ -43,6 +43,8 @@ pub struct LoadContext {
     pub replace_bounds: Vec<(String, String, String)>,
     /// Backfill and replay: keys that are there are left alone.
     pub insert_only: bool,
+    /// Rows merge by the numbers that they have themselves ([`SEQ_COLUMN`]): those of the runs that read them first.
+    pub is_replay: bool,
 }
 
 /// What a commit did.

@@ -497,6 +497,7 @@ fn load_context(context: &RunContext, load: &LoadPlan) -> LoadContext {
         oldest_unfinished: None,
         replace_bounds: Vec::new(),
         insert_only: context.plan.inserts_only(load),
+        is_replay: context.plan.replay.is_some(),
     }
 }
 

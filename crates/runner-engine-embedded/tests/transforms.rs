@@ -321,6 +321,7 @@ impl World {
             oldest_unfinished: None,
             replace_bounds: Vec::new(),
             insert_only: false,
+            is_replay: false,
         };
         let parts = self.store.parts(claim).await.unwrap();
         let parts = parts.into_iter();

@@ -70,6 +70,7 @@ pub(crate) async fn load_context(
         oldest_unfinished: ports.jobs.oldest_unfinished(&job.feed).await?,
         replace_bounds: replace_bounds(ports, claim, job, load).await?,
         insert_only: job.plan.inserts_only(load),
+        is_replay: job.plan.replay.is_some(),
     })
 }
 

@@ -254,6 +254,7 @@ impl<'a> Load<'a> {
             oldest_unfinished: self.oldest_unfinished,
             replace_bounds: self.replace_bounds.clone(),
             insert_only: self.insert_only,
+            is_replay: false,
         }
     }
 

@@ -10,13 +10,15 @@ mod probe;
 mod ranges;
 mod winners;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use runner_core::commit::SEQ_COLUMN;
 use runner_core::{Error, ErrorKind, LoadContext, Result};
 use runner_plan::model::ColumnField;
 
+use encode::Cursors;
 pub use encode::{CursorKey, KeyEncoder};
 pub use marks::Marks;
 pub use probe::{Existing, Probed, probe};
@@ -33,6 +35,8 @@ pub struct KeySpec {
     pub cursor: Option<ColumnField>,
     /// Whether the table keeps the number of the load that brought a row.
     pub has_seq: bool,
+    /// Whether rows of the load have numbers of their own.
+    pub rows_have_seq: bool,
 }
 
 /// How much may be held in memory.
@@ -106,19 +110,24 @@ impl KeySpec {
             table: plan.table.clone(),
             key,
             cursor: plan.cursor_field.as_ref().map(column).transpose()?,
-            has_seq: load.columns.iter().any(|column| column.name == SEQ_COLUMN),
+            has_seq: has_seq(load),
+            rows_have_seq: load.is_replay && has_seq(load),
         }))
     }
 
-    /// The columns that have to be read of a load: key, then cursor.
+    /// The columns that have to be read of a load: key, then cursor, then number.
     fn load_columns(&self) -> Vec<ColumnField> {
-        self.key.iter().chain(&self.cursor).cloned().collect()
+        self.columns(self.rows_have_seq)
     }
 
     /// The columns that have to be read of the table: key, then cursor, then number.
     fn table_columns(&self) -> Vec<ColumnField> {
-        let mut columns = self.load_columns();
-        if self.has_seq {
+        self.columns(self.has_seq)
+    }
+
+    fn columns(&self, with_seq: bool) -> Vec<ColumnField> {
+        let mut columns: Vec<_> = self.key.iter().chain(&self.cursor).cloned().collect();
+        if with_seq {
             columns.push(ColumnField {
                 name: SEQ_COLUMN.to_owned(),
                 column_type: runner_plan::model::ColumnType::Integer,
@@ -126,6 +135,12 @@ impl KeySpec {
             });
         }
         columns
+    }
+
+    /// Cursors of rows that were read with these columns.
+    fn cursors<'a>(&self, batch: &'a RecordBatch) -> Result<Cursors<'a>> {
+        let column = self.cursor.as_ref();
+        Cursors::new(column.and_then(|_| batch.columns().get(self.key.len())))
     }
 
     /// Passes needed for this many keys.
@@ -138,6 +153,20 @@ impl KeySpec {
         // Hashes spread evenly, but not exactly so.
         let expected = rows / passes + rows / passes / 64;
         usize::try_from(expected).map_or(budget.keys, |expected| expected.min(budget.keys))
+    }
+}
+
+fn has_seq(load: &LoadContext) -> bool {
+    load.columns.iter().any(|column| column.name == SEQ_COLUMN)
+}
+
+/// Numbers of rows that were read with their numbers last; a row that some other writer put there has none.
+fn seqs(batch: &RecordBatch, is_read: bool) -> impl Fn(usize) -> Option<i64> {
+    let column = is_read.then(|| batch.columns().last()).flatten();
+    let seqs = column.and_then(|column| column.as_primitive_opt::<Int64Type>());
+    move |row| {
+        let seqs = seqs.filter(|seqs| seqs.is_valid(row))?;
+        Some(seqs.value(row))
     }
 }
 

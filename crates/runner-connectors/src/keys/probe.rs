@@ -2,21 +2,19 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
 use runner_core::Result;
 
-use super::encode::{CursorKey, Cursors, KeyEncoder};
+use super::encode::{CursorKey, KeyEncoder};
 use super::ranges::{KeyRanges, RangeCollector};
-use super::{Budget, KeySpec, KeyedFiles, Marks};
+use super::{Budget, KeySpec, KeyedFiles, Marks, seqs};
 
 /// What happens to a row whose key is in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     /// The table's row stays, the load's is left out.
     Stays,
-    /// The greater of (cursor, number of the load) wins; the load has this number.
+    /// The greater of (cursor, number of the load) wins; the load has this number, unless its rows have numbers of their own.
     Replaced { seq: i64 },
 }
 
@@ -32,6 +30,8 @@ pub struct Probed {
 /// A row of the load, by its key.
 struct Candidate {
     cursor: CursorKey,
+    /// Of the run that read it, where that is another one.
+    seq: Option<i64>,
     file: u32,
     row: u32,
 }
@@ -107,7 +107,8 @@ async fn collect(
         let mut stream = load.read(file, &columns, None).await?;
         while let Some(rows) = stream.try_next().await? {
             let hashes = encoder.hashes(&rows.batch)?;
-            let cursors = Cursors::new(rows.batch.columns().get(spec.key.len()))?;
+            let cursors = spec.cursors(&rows.batch)?;
+            let seq = seqs(&rows.batch, spec.rows_have_seq);
             let mut taken = Vec::new();
             for (index, hash) in hashes.into_iter().enumerate() {
                 let row = rows.first_row + index as u64;
@@ -120,6 +121,7 @@ async fn collect(
                 taken.push(index);
                 let candidate = Candidate {
                     cursor: cursors.get(index),
+                    seq: seq(index),
                     file: u32::try_from(file).map_err(super::internal)?,
                     row: u32::try_from(row).map_err(super::internal)?,
                 };
@@ -150,28 +152,18 @@ async fn compare(
         .await?;
     while let Some(rows) = stream.try_next().await? {
         let hashes = encoder.hashes(&rows.batch)?;
-        let cursor_column = spec
-            .cursor
-            .as_ref()
-            .and_then(|_| rows.batch.columns().get(spec.key.len()));
-        let cursors = Cursors::new(cursor_column)?;
-        let seqs = spec
-            .has_seq
-            .then(|| rows.batch.columns().last())
-            .flatten()
-            .and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let cursors = spec.cursors(&rows.batch)?;
+        let stored_seq = seqs(&rows.batch, spec.has_seq);
         for (index, hash) in hashes.into_iter().enumerate() {
             let Some(candidate) = hash.and_then(|hash| candidates.get(&hash)) else {
                 continue;
             };
-            // A row that some other writer put there has no number: anything is newer.
-            let stored_seq = seqs
-                .filter(|seqs| seqs.is_valid(index))
-                .map(|seqs| seqs.value(index));
             let wins = match existing {
                 Existing::Stays => false,
                 Existing::Replaced { seq } => {
-                    (&candidate.cursor, Some(seq)) >= (&cursors.get(index), stored_seq)
+                    let seq = candidate.seq.unwrap_or(seq);
+                    // A row without a number: anything is newer.
+                    (&candidate.cursor, Some(seq)) >= (&cursors.get(index), stored_seq(index))
                 }
             };
             if wins {

@@ -98,6 +98,7 @@ fn spec(has_cursor: bool) -> KeySpec {
         ],
         cursor: has_cursor.then(|| column("cursor", ColumnType::Integer)),
         has_seq: true,
+        rows_have_seq: false,
     }
 }
 

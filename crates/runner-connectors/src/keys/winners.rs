@@ -7,8 +7,8 @@ use futures::TryStreamExt;
 use runner_core::segments::Iter;
 use runner_core::{Error, ErrorKind, Result, Segments};
 
-use super::encode::{CursorKey, Cursors, KeyEncoder};
-use super::{Budget, KeySpec, KeyedFiles, Marks};
+use super::encode::{CursorKey, KeyEncoder};
+use super::{Budget, KeySpec, KeyedFiles, Marks, seqs};
 
 /// One file of a load: whose rows it holds, and which are superseded.
 #[derive(Clone, Debug)]
@@ -22,16 +22,17 @@ pub struct LoadFile {
 /// A row that is the best of its key so far.
 struct Best {
     cursor: CursorKey,
+    seq: Option<i64>,
     chain: u64,
     file: u32,
     row: u32,
 }
 
 impl Best {
-    /// The greatest of (cursor, chain, order of arrival) wins.
+    /// The greatest of (cursor, number of the run, chain, order of arrival) wins.
     fn loses_to(&self, other: &Self) -> bool {
-        (&self.cursor, self.chain, self.file, self.row)
-            < (&other.cursor, other.chain, other.file, other.row)
+        (&self.cursor, self.seq, self.chain, self.file, self.row)
+            < (&other.cursor, other.seq, other.chain, other.file, other.row)
     }
 }
 
@@ -57,7 +58,8 @@ pub async fn winners(
             let mut stream = files.read(file, &columns, None).await?;
             while let Some(rows) = stream.try_next().await? {
                 let hashes = encoder.hashes(&rows.batch)?;
-                let cursors = Cursors::new(rows.batch.columns().get(spec.key.len()))?;
+                let cursors = spec.cursors(&rows.batch)?;
+                let seq = seqs(&rows.batch, spec.rows_have_seq);
                 for (index, hash) in hashes.into_iter().enumerate() {
                     let row = rows.first_row + index as u64;
                     let chain = chains.at(row);
@@ -73,6 +75,7 @@ pub async fn winners(
                     }
                     let candidate = Best {
                         cursor: cursors.get(index),
+                        seq: seq(index),
                         chain,
                         file: u32::try_from(file).map_err(super::internal)?,
                         row: u32::try_from(row).map_err(super::internal)?,

@@ -113,13 +113,16 @@ impl Statements<'_> {
         ))
     }
 
-    /// One row a key: the greatest by (cursor, chain, order of arrival). Rows without a key stay, each by itself.
+    /// One row a key: the greatest by (cursor, number of the run, chain, order of arrival). Rows without a key stay, each by itself.
     pub(super) fn winners(&self) -> Result<String> {
         let key = self.key();
         let rows = self.all_rows(true)?;
         let mut order = key.clone();
         if let Some(cursor) = &self.load.plan.cursor_field {
             order.push(format!("{} DESC NULLS LAST", self.comparable("", cursor)));
+        }
+        if self.load.is_replay && find(&self.load.columns, SEQ_COLUMN).is_some() {
+            order.push(format!("{} DESC", quote(SEQ_COLUMN)));
         }
         order.extend([
             format!("{} DESC", quote(CHAIN_COLUMN)),

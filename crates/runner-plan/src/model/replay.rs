@@ -37,12 +37,6 @@ pub struct ReplayPart {
     pub rows: Vec<(u64, u64)>,
 }
 
-impl ReplayPart {
-    pub fn row_count(&self) -> u64 {
-        self.rows.iter().map(|(from, to)| to - from).sum()
-    }
-}
-
 impl Plan {
     /// Why quarantined rows of this stream can't be loaded by this plan; none where they can.
     pub fn replay_refusal(&self, name: &str) -> Option<String> {

@@ -105,6 +105,7 @@ impl Load {
             oldest_unfinished: None,
             replace_bounds: Vec::new(),
             insert_only: false,
+            is_replay: false,
         };
         Self {
             context,

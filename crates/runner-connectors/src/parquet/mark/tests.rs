@@ -54,6 +54,7 @@ fn load(seq: u64) -> LoadContext {
         oldest_unfinished: None,
         replace_bounds: Vec::new(),
         insert_only: false,
+        is_replay: false,
     }
 }
 

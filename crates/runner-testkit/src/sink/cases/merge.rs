@@ -1,5 +1,6 @@
 //! Merge: one row a key, the greatest.
 
+use runner_core::commit::SEQ_COLUMN;
 use runner_plan::model::{ColumnField, ColumnType};
 use runner_spec::model::WriteMode;
 use serde_json::json;
@@ -174,6 +175,31 @@ pub(super) async fn insert_only_leaves_what_is_there(harness: &dyn SinkHarness) 
     assert_eq!((written.rows, written.rows_skipped), (1, 1));
     bench
         .assert_visible(&[person(1, "ada"), person(2, "grace")])
+        .await;
+}
+
+/// Rows of several runs, each with its run's number, in whichever order they come.
+pub(super) async fn replayed_rows_merge_by_the_run_that_read_them(harness: &dyn SinkHarness) {
+    let mut columns = people();
+    columns.push(column(SEQ_COLUMN, ColumnType::Integer));
+    let read_by =
+        |seq: u64, id: i64, name: &str| row(json!({ "id": id, "name": name, (SEQ_COLUMN): seq }));
+    let bench = Bench::new(harness, &merged("merge_replayed"), columns);
+    let loaded = [read_by(5, 1, "ada"), read_by(5, 2, "grace")];
+    bench.loaded(5, &loaded).await.unwrap();
+    let mut load = bench.load(7);
+    load.context.is_replay = true;
+    let rows = [read_by(3, 1, "older"), read_by(2, 3, "older")];
+    let mut parts = bench.sealed(&load, 1, &rows).await;
+    let rows = [read_by(6, 2, "newer"), read_by(4, 3, "edsger")];
+    parts.extend(bench.sealed(&load, 0, &rows).await);
+    bench.finish(&load, parts).await.unwrap();
+    bench
+        .assert_visible(&[
+            read_by(5, 1, "ada"),
+            read_by(6, 2, "newer"),
+            read_by(4, 3, "edsger"),
+        ])
         .await;
 }
 
