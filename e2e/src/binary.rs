@@ -23,8 +23,12 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// The binary beside the running tests. It is built, not skipped: it is what is tested.
     pub fn new(data_folder: &Path) -> Result<Self> {
+        Ok(Self::with_program(&Self::program()?, data_folder))
+    }
+
+    /// The binary beside the running tests. It is built, not skipped: it is what is tested.
+    pub fn program() -> Result<PathBuf> {
         let program = env::var_os(BINARY_VARIABLE)
             .map(PathBuf::from)
             .map_or_else(beside_the_tests, Ok)?;
@@ -34,10 +38,7 @@ impl Runner {
                 program.display()
             );
         }
-        Ok(Self {
-            program,
-            data_folder: data_folder.to_owned(),
-        })
+        Ok(program)
     }
 
     /// A binary of one's own choice.

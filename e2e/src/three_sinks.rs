@@ -33,11 +33,22 @@ impl<'a> ThreeSinks<'a> {
         size: Size,
         postgres: &'a Postgres,
         python: &'a Path,
+        provider: Value,
+    ) -> Result<Self> {
+        Self::start_with(&Runner::program()?, size, postgres, python, provider)
+    }
+
+    /// With another program than the one beside the tests.
+    pub fn start_with(
+        program: &Path,
+        size: Size,
+        postgres: &'a Postgres,
+        python: &'a Path,
         mut provider: Value,
     ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let api = GeneratedApi::start(size)?;
-        let runner = Runner::new(&folder.path().join("data"))?;
+        let runner = Runner::with_program(program, &folder.path().join("data"));
         postgres.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")?;
         provider["base_url"] = json!(api.url());
         let feed = Self {
@@ -60,13 +71,6 @@ impl<'a> ThreeSinks<'a> {
             .connection("lakehouse", lakehouse)
             .write(&feed.path("config.json"))?;
         Ok(feed)
-    }
-
-    /// Another program than the one beside the tests.
-    #[must_use]
-    pub fn with_program(mut self, program: &Path) -> Self {
-        self.runner = Runner::with_program(program, self.runner.data_folder());
-        self
     }
 
     /// `sample` of the feed.

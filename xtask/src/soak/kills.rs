@@ -40,7 +40,7 @@ pub(super) fn run(ground: &Ground, options: &Options) -> Result<String> {
 
 fn one_feed(ground: &Ground, postgres: &Postgres, random: &mut Random, kills: u32) -> Result<u32> {
     let python = ground.cache.find(&READERS)?;
-    let feed = ThreeSinks::start(SIZE, postgres, &python, json!({}))?.with_program(&ground.binary);
+    let feed = ThreeSinks::start_with(&ground.binary, SIZE, postgres, &python, json!({}))?;
     let done = run_through_kills(&feed, random, kills, LONGEST)?;
     feed.check_exact()?;
     Ok(done)
