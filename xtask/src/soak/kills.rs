@@ -23,7 +23,7 @@ const SIZE: Size = Size {
 /// Kills of one feed before it may end; then another begins.
 const KILLS_OF_A_FEED: u32 = 10;
 /// Longer than a whole run takes, so that commits are hit too.
-const LONGEST: Duration = Duration::from_secs(3);
+const LONGEST: Duration = Duration::from_millis(1500);
 
 pub(super) fn run(ground: &Ground, options: &Options) -> Result<String> {
     let postgres = Postgres::start(&ground.cache.find(&POSTGRES)?, &[])?;
