@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use runner_core::{Cancel, Clock, JobId};
 use runner_plan::Plan;
+use runner_plan::template::RunScope;
 
 use crate::http::HttpRegistry;
 use crate::meter::StreamMeter;
@@ -32,4 +33,15 @@ pub struct SourceContext {
     pub meter: StreamMeter,
     /// One per process: rate limits and access tokens are shared by all jobs.
     pub http: HttpRegistry,
+}
+
+impl SourceContext {
+    /// What templates know of the run.
+    pub(crate) fn run_scope(&self) -> RunScope {
+        RunScope {
+            job_id: self.job.to_string(),
+            started_at: self.nominal_time.to_rfc3339_opts(SecondsFormat::Secs, true),
+            tenant_id: self.plan.tenant.clone(),
+        }
+    }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chrono::SecondsFormat;
 use runner_core::{Error, ErrorKind, Result};
 use runner_plan::model::{ColumnSource, IncrementalPlan, TimeFormat};
 use runner_plan::template::{
-    ConfigScope, Layers, NamedTexts, RunScope, Scope, ScopeValue, Template, TemplateError,
+    ConfigScope, Layers, NamedTexts, Scope, ScopeValue, Template, TemplateError,
 };
 use runner_plan::windows::{Bounds, window_variables};
 use serde_json::Value;
@@ -93,19 +92,13 @@ impl<'a> RowScope<'a> {
             values: &self.values,
         };
         let config = ConfigScope(&plan.config);
-        let run = RunScope {
-            job_id: self.context.job.to_string(),
-            started_at: self
-                .context
-                .nominal_time
-                .to_rfc3339_opts(SecondsFormat::Secs, true),
-            tenant_id: plan.tenant.clone(),
-        };
+        let run = self.context.run_scope();
         ask(Layers(vec![&parameters, &window, &values, &config, &run]))
     }
 }
 
-fn plain_text(value: ScopeValue) -> String {
+/// A name's value as a text of its own.
+pub(crate) fn plain_text(value: ScopeValue) -> String {
     match value {
         ScopeValue::Text(text)
         | ScopeValue::Secret(text)

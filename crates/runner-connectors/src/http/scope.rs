@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::SecondsFormat;
 use runner_core::{PageCursor, Result};
 use runner_plan::Plan;
 use runner_plan::model::{ColumnSource, IncrementalPlan, TimeFormat};
@@ -14,6 +13,7 @@ use serde_json::Value;
 
 use super::failure::template_error;
 use crate::context::SourceContext;
+use crate::row_scope::plain_text;
 use crate::secrets::SecretScope;
 use crate::source::{ChainRequest, WindowBounds};
 
@@ -51,13 +51,7 @@ impl ChainScope {
             window: BTreeMap::new(),
             values: BTreeMap::new(),
             secrets,
-            run: RunScope {
-                job_id: context.job.to_string(),
-                started_at: context
-                    .nominal_time
-                    .to_rfc3339_opts(SecondsFormat::Secs, true),
-                tenant_id: context.plan.tenant.clone(),
-            },
+            run: context.run_scope(),
         }
     }
 
@@ -186,15 +180,5 @@ fn bounds(window: &WindowBounds) -> Bounds {
         from: window.from.clone(),
         to: window.to.clone(),
         last_cursor: window.last_cursor.clone(),
-    }
-}
-
-fn plain_text(value: ScopeValue) -> String {
-    match value {
-        ScopeValue::Text(text)
-        | ScopeValue::Secret(text)
-        | ScopeValue::Json(Value::String(text)) => text,
-        ScopeValue::Json(Value::Null) => String::new(),
-        ScopeValue::Json(value) => value.to_string(),
     }
 }
