@@ -1,4 +1,4 @@
-//! Programs that read what the runner wrote, and share no code with it: pyiceberg, DuckDB and psql.
+//! Programs that read what the runner wrote, and share no code with it: pyiceberg, Spark, DuckDB and psql.
 
 use std::{
     collections::BTreeMap,
@@ -149,6 +149,26 @@ impl<'a> Readers<'a> {
     }
 }
 
+/// Spark on the tables of a SQL catalog in SQLite: what each statement answers, as a list of rows.
+pub fn spark(
+    component: &Path,
+    database: &str,
+    warehouse: &str,
+    statements: &[&str],
+) -> Result<Vec<Value>> {
+    let mut command = Command::new(component.join("bin/python"));
+    command
+        .arg(repository().join("e2e/readers/spark.py"))
+        .arg(component.join("jars"))
+        .args([database, warehouse])
+        .args(statements)
+        .stdin(Stdio::null());
+    let printed = printed(&mut command)?;
+    let answers: serde_json::Result<Vec<Value>> =
+        printed.lines().map(serde_json::from_str).collect();
+    answers.with_context(|| format!("Spark printed something else than answers: {printed}"))
+}
+
 /// psql on a table of PostgreSQL.
 pub fn postgres(server: &Postgres, table: &str, question: &Question<'_>) -> Result<Tally> {
     let sums: Vec<String> = question
@@ -169,6 +189,13 @@ pub fn postgres(server: &Postgres, table: &str, question: &Question<'_>) -> Resu
 }
 
 fn read(command: &mut Command) -> Result<Tally> {
+    let printed = printed(command)?;
+    serde_json::from_str(&printed)
+        .with_context(|| format!("{command:?} printed no tally: {printed}"))
+}
+
+/// What a command prints on its standard output; it fails unless it ends well.
+fn printed(command: &mut Command) -> Result<String> {
     let output = command
         .output()
         .with_context(|| format!("failed to start {command:?}"))?;
@@ -179,10 +206,5 @@ fn read(command: &mut Command) -> Result<Tally> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    serde_json::from_slice(&output.stdout).with_context(|| {
-        format!(
-            "{command:?} printed no tally: {}",
-            String::from_utf8_lossy(&output.stdout)
-        )
-    })
+    String::from_utf8(output.stdout).with_context(|| format!("{command:?} printed no UTF-8"))
 }

@@ -21,6 +21,18 @@ pub const READERS: Component = Component {
     },
 };
 
+/// Spark with Iceberg's own library for it: what others read and rewrite our tables with.
+pub const SPARK: Component = Component {
+    name: "spark",
+    recipe: Recipe::PipAndJars {
+        requirements: include_str!("../../requirements/spark.txt"),
+        artifacts: &[
+            "org.apache.iceberg:iceberg-spark-runtime-4.0_2.13:1.11.0",
+            "org.xerial:sqlite-jdbc:3.49.1.0",
+        ],
+    },
+};
+
 /// S3 and an Iceberg REST catalog in one process.
 pub const SEAWEEDFS: Component = Component {
     name: "seaweedfs",
@@ -114,10 +126,11 @@ pub const NGINX: Component = Component {
 };
 
 /// Everything that `cargo xtask test` needs.
-pub const SERVERS: [&Component; 7] = [
+pub const SERVERS: [&Component; 8] = [
     &DATASETTE,
     &FLIGHTS,
     &READERS,
+    &SPARK,
     &SEAWEEDFS,
     &NODE_SERVERS,
     &POSTGRES,

@@ -21,6 +21,11 @@ pub(super) struct NamedFile {
 pub(super) enum Recipe {
     /// A virtual environment with exactly these packages.
     Pip { requirements: &'static str },
+    /// The same with jars of Maven's repository in its folder `jars`.
+    PipAndJars {
+        requirements: &'static str,
+        artifacts: &'static [&'static str],
+    },
     /// A folder with a package lock, and scripts beside the modules that they import.
     Npm { files: &'static [NamedFile] },
     /// A program built from its crate, by the lock file that it was published with.
@@ -48,13 +53,28 @@ impl Recipe {
     pub(super) fn already_on_this_machine(&self) -> Option<PathBuf> {
         match self {
             Self::Postgres { .. } => postgres_programs(),
-            Self::Pip { .. } | Self::Npm { .. } | Self::Cargo { .. } | Self::Script { .. } => None,
+            Self::Pip { .. }
+            | Self::PipAndJars { .. }
+            | Self::Npm { .. }
+            | Self::Cargo { .. }
+            | Self::Script { .. } => None,
         }
     }
 
     pub(super) fn install(&self, cache: &Cache, folder: &Path) -> Result<()> {
         match self {
             Self::Pip { requirements } => install_with_pip(folder, requirements),
+            Self::PipAndJars {
+                requirements,
+                artifacts,
+            } => {
+                install_with_pip(folder, requirements)?;
+                let jars = folder.join("jars");
+                fs::create_dir(&jars)?;
+                artifacts
+                    .iter()
+                    .try_for_each(|artifact| copy_with_maven(&jars, artifact))
+            }
             Self::Npm { files } => install_with_npm(folder, files),
             Self::Cargo {
                 package,
@@ -122,7 +142,7 @@ fn install_with_cargo(folder: &Path, package: &str, version: &str, features: &st
         .current_dir(build.path()))
 }
 
-fn install_postgres(folder: &Path, artifact: &str) -> Result<()> {
+fn copy_with_maven(folder: &Path, artifact: &str) -> Result<()> {
     run(Command::new("mvn")
         .args([
             "--batch-mode",
@@ -132,7 +152,11 @@ fn install_postgres(folder: &Path, artifact: &str) -> Result<()> {
         ])
         .arg(format!("-Dartifact={artifact}"))
         .arg(format!("-DoutputDirectory={}", folder.display()))
-        .current_dir(folder))?;
+        .current_dir(folder))
+}
+
+fn install_postgres(folder: &Path, artifact: &str) -> Result<()> {
+    copy_with_maven(folder, artifact)?;
     let unpack = "import glob, tarfile, zipfile\n\
         jar = zipfile.ZipFile(glob.glob('*.jar')[0])\n\
         inner = [name for name in jar.namelist() if name.endswith('.txz')][0]\n\

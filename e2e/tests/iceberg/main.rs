@@ -1,4 +1,4 @@
-//! Iceberg tables written by the sink, and read, changed and contended for by pyiceberg.
+//! Iceberg tables written by the sink, and read, changed and contended for by pyiceberg and Spark.
 
 #![expect(
     clippy::expect_used,
@@ -13,4 +13,5 @@ mod history;
 mod merge;
 mod rest;
 mod shape;
+mod spark;
 mod write_modes;
