@@ -32,6 +32,8 @@ const CHUNK_ROWS: u64 = 4096;
 pub struct Size {
     /// The id of the first row.
     pub first: u64,
+    /// What the id of a row is above that of the row before it.
+    pub step: u64,
     pub rows: u64,
     pub page_rows: u64,
     pub parents: u64,
@@ -42,7 +44,33 @@ pub struct Size {
 impl Size {
     /// The id of the last row.
     fn last(self) -> u64 {
-        self.first + self.rows - 1
+        self.first + (self.rows - 1) * self.step
+    }
+
+    fn ids(self) -> Ids {
+        Ids {
+            last: self.last(),
+            step: self.step,
+        }
+    }
+}
+
+/// The ids of an endpoint's rows, whatever the first one is.
+#[derive(Clone, Copy)]
+struct Ids {
+    last: u64,
+    step: u64,
+}
+
+impl Ids {
+    fn of_page(self, first: u64, rows: u64) -> impl Iterator<Item = u64> {
+        (0..rows)
+            .map(move |number| first + number * self.step)
+            .take_while(move |id| *id <= self.last)
+    }
+
+    fn after_page(self, first: u64, rows: u64) -> Option<u64> {
+        Some(first + rows * self.step).filter(|id| *id <= self.last)
     }
 }
 
@@ -106,7 +134,9 @@ impl GeneratedApi {
 
     /// The sum of the column `amount_cents` over all rows.
     pub fn sum_of_amounts(&self) -> u64 {
-        (self.shared.size.first..=self.shared.size.last())
+        let size = self.shared.size;
+        size.ids()
+            .of_page(size.first, size.rows)
             .map(amount_cents)
             .sum()
     }
@@ -154,13 +184,20 @@ impl Shared {
                 send(
                     connection,
                     "200 OK",
-                    &self.page(cursor, self.size.last(), write_row),
+                    &self.page(cursor, self.size.ids(), write_row),
                 )
             }
             "/parents" => send(
                 connection,
                 "200 OK",
-                &self.page(cursor, self.size.parents, write_parent),
+                &self.page(
+                    cursor,
+                    Ids {
+                        last: self.size.parents,
+                        step: 1,
+                    },
+                    write_parent,
+                ),
             ),
             _ => match child_of(path) {
                 Some(parent) => {
@@ -175,14 +212,14 @@ impl Shared {
         }
     }
 
-    fn page(&self, first: u64, last: u64, write: fn(&mut String, u64)) -> String {
-        let end = (first + self.size.page_rows).min(last + 1);
+    fn page(&self, first: u64, ids: Ids, write: fn(&mut String, u64)) -> String {
         let mut body = String::from("{\"rows\":[");
-        write_all(&mut body, first, end, write);
-        if end <= last {
-            let _ = write!(body, "],\"next\":\"{end}\"}}");
-        } else {
-            body.push_str("],\"next\":null}");
+        write_all(&mut body, ids.of_page(first, self.size.page_rows), write);
+        match ids.after_page(first, self.size.page_rows) {
+            Some(next) => {
+                let _ = write!(body, "],\"next\":\"{next}\"}}");
+            }
+            None => body.push_str("],\"next\":null}"),
         }
         body
     }
@@ -190,15 +227,15 @@ impl Shared {
     fn send_document(&self, mut connection: &TcpStream) -> std::io::Result<()> {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
         connection.write_all(head.as_bytes())?;
-        let mut first = self.size.first;
+        let ids = self.size.ids();
+        let mut next = Some(self.size.first);
         let mut chunk = String::from("{\"rows\":[");
-        while first <= self.size.last() {
-            let end = (first + CHUNK_ROWS).min(self.size.last() + 1);
-            write_all(&mut chunk, first, end, write_row);
-            chunk.push_str(if end <= self.size.last() { "," } else { "]}" });
+        while let Some(first) = next {
+            write_all(&mut chunk, ids.of_page(first, CHUNK_ROWS), write_row);
+            next = ids.after_page(first, CHUNK_ROWS);
+            chunk.push_str(if next.is_some() { "," } else { "]}" });
             connection.write_all(format!("{:x}\r\n{chunk}\r\n", chunk.len()).as_bytes())?;
             chunk.clear();
-            first = end;
         }
         connection.write_all(b"0\r\n\r\n")
     }
@@ -242,9 +279,9 @@ fn child_of(path: &str) -> Option<u64> {
         .ok()
 }
 
-fn write_all(body: &mut String, first: u64, end: u64, write: fn(&mut String, u64)) {
-    for id in first..end {
-        if id > first {
+fn write_all(body: &mut String, ids: impl Iterator<Item = u64>, write: fn(&mut String, u64)) {
+    for (number, id) in ids.enumerate() {
+        if number > 0 {
             body.push(',');
         }
         write(body, id);
@@ -289,6 +326,7 @@ mod tests {
     fn pages_cover_every_row_once_and_are_counted() {
         let size = Size {
             first: 1,
+            step: 1,
             rows: 25,
             page_rows: 10,
             parents: 3,

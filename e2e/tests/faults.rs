@@ -20,6 +20,7 @@ const PAGES: u64 = 20;
 const PAGES_PER_CHECKPOINT: u64 = 2;
 const SIZE: Size = Size {
     first: 1,
+    step: 1,
     rows: PAGES * PAGE_ROWS,
     page_rows: PAGE_ROWS,
     parents: 1,

@@ -19,6 +19,7 @@ const FEEDS_AT_MOST: u32 = 12;
 const LONGEST: Duration = Duration::from_millis(1_500);
 const SIZE: Size = Size {
     first: 1,
+    step: 1,
     rows: 20_000,
     page_rows: 500,
     parents: 1,

@@ -20,6 +20,7 @@ fn peak_of_loading(document: &str, rows: u64) -> Result<Option<f64>> {
     };
     let size = Size {
         first: 1,
+        step: 1,
         rows,
         page_rows: 5_000,
         parents: 1,

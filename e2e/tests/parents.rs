@@ -44,6 +44,7 @@ impl Family {
         let folder = tempfile::tempdir()?;
         let api = GeneratedApi::start(Size {
             first: 1,
+            step: 1,
             rows: 1,
             page_rows: (parents / 4).max(1),
             parents,

@@ -8,6 +8,7 @@ use serde_json::json;
 
 const SIZE: Size = Size {
     first: 1,
+    step: 1,
     rows: 5_000,
     page_rows: 30,
     parents: 1,

@@ -13,6 +13,7 @@ use serde_json::json;
 
 const SIZE: Size = Size {
     first: 1,
+    step: 1,
     rows: 1_000,
     page_rows: 100,
     parents: 1,

@@ -18,6 +18,7 @@ use serde_json::json;
 const VARIABLE: &str = "INGESTION_RUNNER_FAULT";
 const SIZE: Size = Size {
     first: 1,
+    step: 1,
     rows: 2_000,
     page_rows: 100,
     parents: 1,

@@ -1,6 +1,6 @@
 //! SQL over what a run has read: the result is loaded once, wherever the process dies in it, and no source is read again for it.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, process::Child, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use runner_e2e::{
@@ -19,6 +19,7 @@ const ROWS: u64 = 2_000;
 const PAGE_ROWS: u64 = 100;
 const SIZE: Size = Size {
     first: 1,
+    step: 1,
     rows: ROWS,
     page_rows: PAGE_ROWS,
     parents: 1,
@@ -78,8 +79,8 @@ impl Feed {
         Readers::new(python).parquet(&pattern, &question)
     }
 
-    /// Every row counts once, and no page was asked for again.
-    fn check_exact(&self, python: &Path) -> Result<()> {
+    /// Every row counts once.
+    fn check_rows(&self, python: &Path) -> Result<()> {
         let tally = self.tally(python)?;
         let amounts: u64 = (2..=ROWS).step_by(2).map(|id| id * 7919 % 100_003).sum();
         let found = (
@@ -90,6 +91,12 @@ impl Feed {
         );
         let expected = (5, Some(5), &json!(ROWS / 2), &json!(amounts));
         ensure!(found == expected, "{found:?} instead of {expected:?}");
+        Ok(())
+    }
+
+    /// The same, and no page was asked for again.
+    fn check_exact(&self, python: &Path) -> Result<()> {
+        self.check_rows(python)?;
         let requests = self.api.page_requests();
         let again: Vec<_> = requests.iter().filter(|(_, asked)| **asked > 1).collect();
         ensure!(again.is_empty(), "asked again: {again:?}");
@@ -121,20 +128,20 @@ fn a_process_that_dies_in_a_transform_loads_its_result_once() -> Result<()> {
     Ok(())
 }
 
-/// Ctrl-C while the first transform ends: the second doesn't begin.
-#[test]
-fn a_run_that_is_stopped_in_a_transform_goes_on_there() -> Result<()> {
-    let Some(python) = require(&READERS) else {
-        return Ok(());
-    };
-    let feed = Feed::start()?;
+/// A run that is asked to stop while it stands still at the end of its first transform: the second doesn't begin, and nothing is
+/// loaded.
+fn stop_in_a_transform(
+    feed: &Feed,
+    python: &Path,
+    ask: impl FnOnce(&Child) -> Result<()>,
+) -> Result<()> {
     let mut run = feed
         .sample()
         .env(VARIABLE, "stop@transform.end:1")
         .spawn()?;
     wait_until("the process to stop", || is_stopped(&mut run))?;
-    // It finds the interrupt when it wakes up.
-    Signal::Interrupt.send(run.id())?;
+    ask(&run)?;
+    // It finds what it was asked when it wakes up.
     Signal::Continue.send(run.id())?;
     let ended = run.wait_with_output()?;
     let report: Value = serde_json::from_slice(&ended.stdout)?;
@@ -143,11 +150,35 @@ fn a_run_that_is_stopped_in_a_transform_goes_on_there() -> Result<()> {
         "{} {report}",
         ended.status
     );
-    ensure!(
-        feed.tally(&python)?.rows == 0,
-        "a cancelled run loaded rows"
-    );
+    ensure!(feed.tally(python)?.rows == 0, "a cancelled run loaded rows");
+    Ok(())
+}
 
+#[test]
+fn a_run_that_is_interrupted_in_a_transform_goes_on_there() -> Result<()> {
+    let Some(python) = require(&READERS) else {
+        return Ok(());
+    };
+    let feed = Feed::start()?;
+    stop_in_a_transform(&feed, &python, |run| Signal::Interrupt.send(run.id()))?;
     feed.sample().succeed()?;
     feed.check_exact(&python)
+}
+
+#[test]
+fn a_run_that_another_process_cancels_in_a_transform_loads_nothing() -> Result<()> {
+    let Some(python) = require(&READERS) else {
+        return Ok(());
+    };
+    let feed = Feed::start()?;
+    stop_in_a_transform(&feed, &python, |_| {
+        let listed = feed.runner.command(&["jobs", "list", "--json"]).succeed()?;
+        let listed = listed.json()?;
+        let job = listed["jobs"][0]["job_id"].as_str().context("no job")?;
+        feed.runner.command(&["jobs", "cancel", job]).succeed()?;
+        Ok(())
+    })?;
+    // Nothing of it is kept: a new run begins at the source.
+    feed.sample().succeed()?;
+    feed.check_rows(&python)
 }

@@ -15,6 +15,7 @@ use super::{Ground, Options};
 
 const SIZE: Size = Size {
     first: 1,
+    step: 1,
     rows: 100_000,
     page_rows: 500,
     parents: 1,

@@ -4,7 +4,9 @@ use std::{path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Result, ensure};
 use runner_e2e::{
-    Configuration, GeneratedApi, Invocation, Runner, Size, measure, readers::Question, repository,
+    Configuration, GeneratedApi, Invocation, Runner, Size, measure,
+    readers::{Question, Tally},
+    repository,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -40,21 +42,52 @@ pub(super) fn one_document(ground: &Ground, options: &Options) -> Result<String>
     Ok(detail)
 }
 
-/// A merge of a million rows, half of them new, into a table of twenty million.
-pub(super) fn merge(ground: &Ground, options: &Options) -> Result<String> {
+/// A merge of a million rows, half of them new, into an Iceberg table of twenty million.
+pub(super) fn merge_iceberg(ground: &Ground, options: &Options) -> Result<String> {
+    merge(ground, options, None, |field, question| {
+        let catalog = field.folder.path().join("catalog.db");
+        ground
+            .readers()
+            .iceberg_sqlite(&catalog, "tests.merged", question)
+    })
+}
+
+/// The same into a folder of Parquet files.
+pub(super) fn merge_parquet(ground: &Ground, options: &Options) -> Result<String> {
+    merge(ground, options, Some("parquet"), |field, question| {
+        let pattern = format!("{}/**/*.parquet", field.path("merged"));
+        ground.readers().parquet(&pattern, question)
+    })
+}
+
+/// Loads rows and merges others into them whose keys are spread over all of them, so that every file is written anew: nothing
+/// takes more.
+fn merge(
+    ground: &Ground,
+    options: &Options,
+    sink: Option<&str>,
+    count: impl Fn(&Field<'_>, &Question<'_>) -> Result<Tally>,
+) -> Result<String> {
     let (stored, merged) = (20_000_000 / options.divide, 1_000_000 / options.divide);
     let mut field = Field::new(ground, pages(1, stored))?;
-    field.run("merge", &json!({}))?;
-    field.api = GeneratedApi::start(pages(stored - merged / 2 + 1, merged))?;
-    let detail = field.run("merge", &json!({}))?;
-    let catalog = field.folder.path().join("catalog.db");
+    let provider = sink.map_or_else(
+        || json!({}),
+        |sink| {
+            json!({"sinks": [{"type": sink, "table_name": "merged", "write_mode": "merge", "primary_key": ["id"],
+                "config": {"path": field.path("merged")}}]})
+        },
+    );
+    field.run("merge", &provider)?;
+    field.api = GeneratedApi::start(Size {
+        step: stored / (merged / 2),
+        ..pages(1, merged)
+    })?;
+    let detail = field.run("merge", &provider)?;
     let question = Question {
         distinct: Some("id"),
         ..Question::default()
     };
-    let tally = ground
-        .readers()
-        .iceberg_sqlite(&catalog, "tests.merged", &question)?;
+    let tally = count(&field, &question)?;
     let expected = stored + merged - merged / 2;
     let found = (tally.rows, tally.distinct);
     ensure!(
@@ -84,6 +117,7 @@ pub(super) fn many_parents(ground: &Ground, options: &Options) -> Result<String>
 fn pages(first: u64, rows: u64) -> Size {
     Size {
         first,
+        step: 1,
         rows,
         page_rows: 10_000,
         parents: 1,

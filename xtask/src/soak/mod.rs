@@ -18,7 +18,7 @@ use crate::{provision, workspace};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only these parts: kills, rows, document, merge, parents
+    /// Only these parts: kills, rows, document, merge-iceberg, merge-parquet, parents
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
     /// Times to kill the binary
@@ -41,7 +41,7 @@ struct Part {
     run: fn(&Ground, &Options) -> Result<String>,
 }
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     Part {
         name: "kills",
         run: kills::run,
@@ -55,8 +55,12 @@ const PARTS: [Part; 5] = [
         run: memory::one_document,
     },
     Part {
-        name: "merge",
-        run: memory::merge,
+        name: "merge-iceberg",
+        run: memory::merge_iceberg,
+    },
+    Part {
+        name: "merge-parquet",
+        run: memory::merge_parquet,
     },
     Part {
         name: "parents",
