@@ -80,16 +80,21 @@ pub(crate) fn misspelt<'a>(
     })
 }
 
-/// Typing errors between two names; a name with a part added (`url` for `base_url`) counts as near.
+/// Typing errors between two names; a name with a part added (`url` for `base_url`, `transformations` for `transforms`) counts as near.
 fn distance(wanted: &str, candidate: &str, allowed: usize) -> Option<usize> {
     if wanted == candidate {
         return Some(0);
     }
     let long_enough = wanted.len() >= 4 && candidate.len() >= 4;
-    if long_enough && (candidate.contains(wanted) || wanted.contains(candidate)) {
+    if long_enough && (candidate.contains(singular(wanted)) || wanted.contains(singular(candidate)))
+    {
         return Some(1);
     }
     typing_errors(wanted, candidate, allowed)
+}
+
+fn singular(name: &str) -> &str {
+    name.strip_suffix('s').unwrap_or(name)
 }
 
 fn typing_errors(wanted: &str, candidate: &str, allowed: usize) -> Option<usize> {
@@ -183,6 +188,7 @@ mod tests {
             "schedule_cron",
             "response_path",
             "write_mode",
+            "transforms",
             "id",
         ];
         for (written, meant) in [
@@ -193,6 +199,7 @@ mod tests {
             ("cron", Some("schedule_cron")),
             ("responsepath", Some("response_path")),
             ("wriet_mode", Some("write_mode")),
+            ("transformations", Some("transforms")),
             ("ix", Some("id")),
             ("x", None),
             ("Response_Path", Some("response_path")),

@@ -92,9 +92,9 @@ impl Display {
         if !self.terminal.is_interactive && (progress.finished || is_due) {
             shown.last_line = Some(now);
             self.terminal.note(&format!(
-                "{}: {} rows, {}",
+                "{}: {}, {}",
                 progress.stream,
-                progress.rows,
+                counted(progress.rows, "row"),
                 details(progress)
             ));
         }
@@ -130,7 +130,10 @@ impl ProgressSink for Display {
                 pages,
                 rows,
             } => {
-                self.line(&format!("· resumed (attempt {attempt}): {pages} pages with {rows} rows were sealed before"));
+                let (pages, rows) = (counted(pages, "page"), counted(rows, "row"));
+                self.line(&format!(
+                    "· resumed (attempt {attempt}): sealed before are {pages} with {rows}"
+                ));
             }
         }
     }
@@ -138,9 +141,8 @@ impl ProgressSink for Display {
 
 fn details(progress: &Progress) -> String {
     let mut text = format!(
-        "{} page{}, {}",
-        HumanCount(progress.pages),
-        if progress.pages == 1 { "" } else { "s" },
+        "{}, {}",
+        counted(progress.pages, "page"),
         HumanBytes(progress.bytes)
     );
     if let (Some(chains), true) = (progress.chains, progress.chains.unwrap_or_default() > 1) {
@@ -154,7 +156,7 @@ fn details(progress: &Progress) -> String {
         text = format!("{text}, {} quarantined", HumanCount(progress.quarantined));
     }
     if let Some(total) = progress.total_rows {
-        text = format!("{text} of {} rows", HumanCount(total));
+        text = format!("{text} of {}", counted(total, "row"));
     }
     let waiting = match &progress.waiting {
         None => return text,
@@ -166,4 +168,10 @@ fn details(progress: &Progress) -> String {
         Some(Waiting::Engine) => "waiting for the engine".to_owned(),
     };
     format!("{text}, {waiting}")
+}
+
+/// `1 row`, `2 rows`.
+fn counted(count: u64, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {what}{ending}", HumanCount(count))
 }

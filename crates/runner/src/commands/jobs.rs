@@ -103,8 +103,8 @@ async fn list(
         return Ok(exit_code::SUCCESS);
     }
     let mut text = format!(
-        "{:<38} {:<26} {:<11} {:<20} {}\n",
-        "JOB", "FEED", "STATUS", "CREATED", "ERROR"
+        "{:<38} {:<26} {:<6} {:<11} {:<20} {}\n",
+        "JOB", "FEED", "KIND", "STATUS", "CREATED", "ERROR"
     );
     for job in &jobs {
         let error = job
@@ -115,9 +115,10 @@ async fn list(
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<38} {:<26} {:<11} {:<20} {error}",
+            "{:<38} {:<26} {:<6} {:<11} {:<20} {error}",
             job.id.as_str(),
             job.feed.name,
+            kind(job),
             job.state.as_str(),
             job.created_at.format("%Y-%m-%d %H:%M:%S").to_string(),
         );
@@ -145,9 +146,10 @@ async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
         return Ok(exit_code::SUCCESS);
     }
     let mut text = format!(
-        "{}\n  feed      {}\n  status    {}\n  attempt   {}\n",
+        "{}\n  feed      {}\n  kind      {}\n  status    {}\n  attempt   {}\n",
         job.id,
         job.feed,
+        kind(job),
         job.state.as_str(),
         job.attempt.0
     );
@@ -198,10 +200,19 @@ async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
     Ok(exit_code::SUCCESS)
 }
 
+/// Whether it read the source, or rows of the quarantine.
+fn kind(job: &Job) -> &'static str {
+    match job.plan.replay {
+        None => "run",
+        Some(_) => "replay",
+    }
+}
+
 fn summary(job: &Job) -> Value {
     json!({
         "job_id": job.id,
         "feed": job.feed,
+        "kind": kind(job),
         "status": job.state,
         "attempt": job.attempt,
         "created_at": job.created_at,
