@@ -1,6 +1,6 @@
 //! Everything that moves bytes: sources that turn them into Arrow batches, sinks that turn batches into tables.
 //!
-//! One folder per kind. What they share: [`rows`] (what a source delivers), [`source`] and [`sink`] (the traits),
+//! One folder per kind. What they share: [`rows`] (what a source delivers), [`lines`] (where in a file it stood), [`source`] and [`sink`] (the traits),
 //! [`decode`] (bytes to rows), [`schema`] (the columns of a stream while it is read, and the Arrow types of columns),
 //! [`context`] (what a source needs of the world), [`secrets`] with [`scrub`] (resolving secrets, and keeping them out of
 //! texts) and [`meter`] (progress of a stream); for sinks [`storage`] (folders, local or in an object store), [`partition`],
@@ -13,6 +13,7 @@ pub mod files;
 pub mod http;
 pub mod iceberg;
 pub mod keys;
+pub mod lines;
 pub mod meter;
 pub mod parquet;
 pub mod partition;

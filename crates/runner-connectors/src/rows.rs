@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::decode::CsvForm;
+use crate::lines::RowLines;
 use crate::table::json::Encoder;
 
 /// Rows of one page (or of a piece of it), decoded.
@@ -33,6 +34,8 @@ pub struct RawRows {
     rows: RawForm,
     buffer: Bytes,
     ranges: Vec<std::ops::Range<usize>>,
+    /// Of these rows, and of those beside them that are invalid.
+    lines: Option<Arc<RowLines>>,
 }
 
 /// How rows are written in the bytes of [`RawRows`].
@@ -105,7 +108,19 @@ impl RawRows {
             rows,
             buffer,
             ranges,
+            lines: None,
         }
+    }
+
+    /// With the lines in which they begin, where they stood in a file that has lines.
+    #[must_use]
+    pub fn with_lines(self, lines: Option<Arc<RowLines>>) -> Self {
+        Self { lines, ..self }
+    }
+
+    /// Lines of all rows that came together, by their numbers: of invalid ones too.
+    pub fn lines(&self) -> Option<&Arc<RowLines>> {
+        self.lines.as_ref()
     }
 
     /// The rows of a batch in which nulls are allowed everywhere.
@@ -160,7 +175,10 @@ impl RawRows {
             RawForm::Csv(form) => RawForm::Csv(Arc::clone(form)),
             RawForm::Json | RawForm::Batch(_) => RawForm::Json,
         };
-        Self::in_form(buffer.freeze(), ranges, form)
+        Self {
+            lines: self.lines.clone(),
+            ..Self::in_form(buffer.freeze(), ranges, form)
+        }
     }
 
     /// 128-bit hash of one row, as it came.

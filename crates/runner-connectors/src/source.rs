@@ -1,11 +1,15 @@
 //! The source port: a stream is a set of chains (of requests, of files), each read page by page.
 
+mod steps;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use runner_core::checkpoint::{Observed, Warning};
 use runner_core::{ChainKey, Position, Result, Seq};
+
+pub use steps::{ChainProgress, Gone, StepSender, Steps, steps};
 
 use crate::rows::Rows;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use runner_connectors::lines::RowLines;
 use runner_connectors::rows::{RawRows, Reason, Rows};
 use runner_connectors::schema::SchemaVersion;
 use runner_connectors::source::{ChainRequest, Fetched, PageEnd};
@@ -44,6 +45,15 @@ pub(crate) struct Lane {
     outputs: Vec<Outputs>,
     quarantine: Option<QuarantineWriter>,
     pending: Pending,
+}
+
+/// A row on its way to the quarantine.
+struct FailedRow {
+    number: u64,
+    line: Option<u64>,
+    reasons: Vec<Reason>,
+    /// Masked.
+    raw: String,
 }
 
 /// Chains that all lanes together may have read since their last barriers: what is kept of each takes memory.
@@ -216,10 +226,16 @@ impl Lane {
         reading.counters.rows_read += rows.batch.num_rows() as u64 + rows.invalid.len() as u64;
         let quarantined_before = reading.counters.rows_quarantined;
         let masked = self.run.masked_fields(&version);
-        for invalid in std::mem::take(&mut rows.invalid) {
-            let raw = mask_raw(&invalid.raw, &masked);
-            self.quarantine(reading, &rows.origin, invalid.number, invalid.reasons, raw)
-                .await?;
+        let invalid = std::mem::take(&mut rows.invalid);
+        let lines = lines_of(&rows.raw, invalid.is_empty()).await;
+        for invalid in invalid {
+            let failed = FailedRow {
+                number: invalid.number,
+                line: lines.as_ref().and_then(|lines| lines.line(invalid.number)),
+                reasons: invalid.reasons,
+                raw: mask_raw(&invalid.raw, &masked),
+            };
+            self.quarantine(reading, &rows.origin, failed).await?;
         }
         let kept = self.judge(reading, &rows, &version, &masked).await?;
         let quarantined = reading.counters.rows_quarantined - quarantined_before;
@@ -297,12 +313,17 @@ impl Lane {
             }
         }
         failures.retain(|row, _| !dropped[*row]);
+        let lines = lines_of(&rows.raw, failures.is_empty()).await;
         for (row, reasons) in failures {
             dropped[row] = true;
-            let raw = mask_raw(&rows.raw.text(row), masked);
             let number = rows.numbers.get(row).copied().unwrap_or_default();
-            self.quarantine(reading, &rows.origin, number, reasons, raw)
-                .await?;
+            let failed = FailedRow {
+                number,
+                line: lines.as_ref().and_then(|lines| lines.line(number)),
+                reasons,
+                raw: mask_raw(&rows.raw.text(row), masked),
+            };
+            self.quarantine(reading, &rows.origin, failed).await?;
         }
         if !dropped.contains(&true) {
             return Ok(Some(rows.batch.clone()));
@@ -318,9 +339,7 @@ impl Lane {
         &mut self,
         reading: &mut Reading,
         request: &Arc<str>,
-        row: u64,
-        reasons: Vec<Reason>,
-        raw: String,
+        failed: FailedRow,
     ) -> Result<()> {
         reading.counters.rows_quarantined += 1;
         let writer = match &mut self.quarantine {
@@ -333,10 +352,11 @@ impl Lane {
             origin: Arc::clone(request),
             chain: Arc::clone(chain),
             page: provenance.map_or(reading.pages, |provenance| provenance.page),
-            row,
-            reasons,
-            raw: self.run.scrubber.hide(&raw).into_owned(),
+            row: failed.number,
+            reasons: failed.reasons,
+            raw: self.run.scrubber.hide(&failed.raw).into_owned(),
             seq: reading.read_by().unwrap_or(self.run.context.seq),
+            line: failed.line,
         };
         writer.add(row, reading.origin).await
     }
@@ -535,6 +555,16 @@ impl Pending {
         sum.required_present += counters.required_present;
         sum.fields_dropped += counters.fields_dropped;
     }
+}
+
+/// Lines of these rows in their file, for those that failed. A file that was begun within is read up to there once more.
+async fn lines_of(rows: &RawRows, none_failed: bool) -> Option<Arc<RowLines>> {
+    let lines = rows.lines().filter(|_| !none_failed).map(Arc::clone)?;
+    let counted = tokio::task::spawn_blocking(move || {
+        lines.count();
+        lines
+    });
+    counted.await.ok()
 }
 
 /// The first `rows` of the rows, good ones first: which ones a limit keeps is nobody's promise.

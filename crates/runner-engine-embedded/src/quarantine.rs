@@ -26,6 +26,8 @@ pub(crate) struct QuarantinedRow {
     pub(crate) raw: String,
     /// Number of the run that has read it.
     pub(crate) seq: Seq,
+    /// Of its file; none where it came from something else, or where nobody knows.
+    pub(crate) line: Option<u64>,
 }
 
 /// Collects rows of one lane.
@@ -49,11 +51,12 @@ pub(crate) fn quarantine_columns() -> Vec<ColumnField> {
         ("reasons", ColumnType::Json),
         ("raw", ColumnType::String),
         ("seq", ColumnType::Integer),
+        ("line", ColumnType::Integer),
     ]
     .map(|(name, column_type)| ColumnField {
         name: name.to_owned(),
         column_type,
-        nullable: false,
+        nullable: name == "line",
     })
     .to_vec()
 }
@@ -107,10 +110,10 @@ impl QuarantineWriter {
                     .collect::<StringArray>(),
             )
         };
-        let number = |of: &dyn Fn(&QuarantinedRow) -> u64| -> ArrayRef {
+        let number = |of: &dyn Fn(&QuarantinedRow) -> Option<u64>| -> ArrayRef {
             Arc::new(
                 rows.iter()
-                    .map(|(row, _)| i64::try_from(of(row)).unwrap_or(i64::MAX))
+                    .map(|(row, _)| Some(i64::try_from(of(row)?).unwrap_or(i64::MAX)))
                     .collect::<Int64Array>(),
             )
         };
@@ -119,12 +122,13 @@ impl QuarantineWriter {
             text(&|_| self.stream.clone()),
             text(&|row| row.origin.to_string()),
             text(&|row| row.chain.to_string()),
-            number(&|row| row.page),
-            number(&|row| row.row),
+            number(&|row| Some(row.page)),
+            number(&|row| Some(row.row)),
             text(&|row| codes(&row.reasons)),
             text(&|row| serde_json::to_string(&row.reasons).unwrap_or_default()),
             text(&|row| row.raw.clone()),
-            number(&|row| row.seq.0),
+            number(&|row| Some(row.seq.0)),
+            number(&|row| row.line),
         ];
         RecordBatch::try_new(arrow_schema(&quarantine_columns()), arrays).map_err(|error| {
             Error::new(

@@ -11,19 +11,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use runner_connectors::context::SourceContext;
 use runner_connectors::row_scope::RowScope;
-use runner_connectors::source::{Chain, ChainRequest, Fetched, Source};
+use runner_connectors::source::{self, Chain, ChainProgress, ChainRequest, Fetched, Source, Steps};
 use runner_core::engine::RunContext;
 use runner_core::{
     ChainKey, Claim, Error, ErrorKind, PageCursor, Position, QuarantineStore, Result,
 };
 use runner_plan::StreamPlan;
 use runner_plan::model::{Replay, ReplayPart, SourcePlan};
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::OnceCell;
 
 use file::FileReader;
-
-/// Steps that wait for the driver.
-const STEPS: usize = 2;
 
 /// One stream's rows of the quarantine.
 #[derive(Debug)]
@@ -58,8 +55,7 @@ impl std::fmt::Debug for Reserved {
 
 /// One file being read by a thread.
 struct ReplayChain {
-    steps: mpsc::Receiver<Result<Fetched>>,
-    is_ended: bool,
+    steps: Steps,
 }
 
 impl ReplaySource {
@@ -163,22 +159,16 @@ impl Source for ReplaySource {
                 ),
             )
         })?;
-        let (sender, steps) = mpsc::channel(STEPS);
+        let (sender, steps) = source::steps("the thread that reads the quarantine");
         let reader = FileReader {
             stream: Arc::clone(&self.stream),
             part,
-            key: chain.key,
-            generation: chain.generation,
+            progress: ChainProgress::new(&chain, from.as_ref()),
             at: start(from.as_ref()),
-            pages: from.as_ref().map_or(0, |position| position.pages),
-            rows: from.as_ref().map_or(0, |position| position.rows),
             steps: sender,
         };
         tokio::task::spawn_blocking(move || reader.run());
-        Ok(Box::new(ReplayChain {
-            steps,
-            is_ended: false,
-        }))
+        Ok(Box::new(ReplayChain { steps }))
     }
 }
 
@@ -193,16 +183,6 @@ fn start(from: Option<&Position>) -> u64 {
 #[async_trait]
 impl Chain for ReplayChain {
     async fn next(&mut self) -> Result<Option<Fetched>> {
-        if self.is_ended {
-            return Ok(None);
-        }
-        let step = self.steps.recv().await.unwrap_or_else(|| {
-            Err(Error::new(
-                ErrorKind::Internal,
-                "the thread that reads the quarantine stopped",
-            ))
-        })?;
-        self.is_ended = matches!(&step, Fetched::PageEnd(page) if page.position.end.is_some());
-        Ok(Some(step))
+        self.steps.next().await
     }
 }

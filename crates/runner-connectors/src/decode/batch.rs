@@ -20,6 +20,7 @@ use super::evolution::{MAX_COLUMNS, Sighting};
 use super::json::Stop;
 use super::options::DecodeOptions;
 use super::summary::PageSummary;
+use crate::lines::{LineCounter, RowLines};
 use crate::rows::{InvalidRow, RawForm, RawRows, Reason, Rows};
 use crate::schema::{SchemaVersion, StreamSchema};
 
@@ -214,8 +215,9 @@ impl<R: RowReader> Batch<R> {
         Ok(())
     }
 
-    /// Delivers the rows so far; bytes from `rest` on stay.
-    pub(crate) fn emit(&mut self, rest: usize) -> Result<Option<Rows>> {
+    /// Delivers the rows so far; bytes from `rest` on stay. `lines` are those at the buffer's first byte, where it holds the rows as they
+    /// stand in a file.
+    pub(crate) fn emit(&mut self, rest: usize, lines: Option<LineCounter>) -> Result<Option<Rows>> {
         if self.rows.is_empty() {
             self.buffer.drain(..rest);
             return Ok(None);
@@ -241,10 +243,12 @@ impl<R: RowReader> Batch<R> {
         self.sighted = 0;
         self.sighting = Sighting::default();
         self.make_columns(rows.len());
+        let lines = lines
+            .map(|counter| Arc::new(RowLines::of_buffer(counter, buffer.clone(), rows, first)));
         Ok(Some(Rows {
             batch,
             schema_version: self.version.version,
-            raw: RawRows::in_form(buffer, ranges, self.reader.form()),
+            raw: RawRows::in_form(buffer, ranges, self.reader.form()).with_lines(lines),
             numbers,
             invalid,
             origin: Arc::clone(&self.options.origin),

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
-use runner_core::Result;
+use runner_core::{Error, Result};
 
 use super::error;
+use super::options::DecodeOptions;
 use super::text::{Encoding, encoding};
+use crate::lines::LineCounter;
 
 /// Bytes that are taken at once: small enough that what is left behind a batch is copied cheaply.
 const PIECE: usize = 256 << 10;
@@ -23,6 +25,8 @@ pub(crate) struct Input {
     has_begun: bool,
     /// Bytes of the page that came before the buffer's first.
     pub(crate) before: u64,
+    /// Lines of the page at the buffer's first byte, where it is one of a file.
+    lines: Option<LineCounter>,
     /// Bytes at the buffer's beginning that are known to be UTF-8.
     valid: usize,
     /// Something in the page is not UTF-8: rows are checked one by one from then on.
@@ -31,11 +35,12 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Bytes that stand at this offset of their file.
-    pub(crate) fn at(offset: u64) -> Self {
+    /// Bytes that stand where the options say.
+    pub(crate) fn new(options: &DecodeOptions) -> Self {
         Self {
-            before: offset,
-            has_begun: offset > 0,
+            before: options.offset,
+            has_begun: options.offset > 0,
+            lines: options.lines.clone().map(LineCounter::new),
             ..Self::default()
         }
     }
@@ -94,10 +99,38 @@ impl Input {
         !self.is_suspect && self.valid < buffer.len()
     }
 
-    /// The first `count` bytes of the buffer are gone.
-    pub(crate) fn dropped(&mut self, count: usize) {
-        self.before += count as u64;
-        self.valid = self.valid.saturating_sub(count);
+    /// The first bytes of the buffer, which are these, are no longer needed.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
+        self.before += bytes.len() as u64;
+        self.valid = self.valid.saturating_sub(bytes.len());
+        if let Some(lines) = &mut self.lines {
+            lines.pass(bytes);
+        }
+    }
+
+    /// The lines at the buffer's first byte.
+    pub(crate) fn lines(&self) -> Option<LineCounter> {
+        self.lines.clone()
+    }
+
+    /// An error with the line of its place, which is behind these bytes of the buffer.
+    pub(crate) fn with_line(&self, error: Error, before: &[u8]) -> Error {
+        match self.lines.as_ref().and_then(|lines| lines.place(before)) {
+            Some(place) => error.with_context("line", place.line),
+            None => error,
+        }
+    }
+
+    /// The same with the column, for documents that may be one line as a whole.
+    pub(crate) fn with_column(&self, error: Error, before: &[u8]) -> Error {
+        let Some(place) = self.lines.as_ref().and_then(|lines| lines.place(before)) else {
+            return error;
+        };
+        let error = error.with_context("line", place.line);
+        match place.column {
+            Some(column) => error.with_context("column", column),
+            None => error,
+        }
     }
 
     /// Passes over a byte order mark, and refuses other encodings. Waits for the bytes that tell.

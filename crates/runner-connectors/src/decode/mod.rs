@@ -42,6 +42,7 @@ mod names;
 mod number;
 mod options;
 mod parquet;
+mod records;
 mod summary;
 mod text;
 mod time;
@@ -104,8 +105,8 @@ impl PageDecoder {
                 }
                 path => Box::new(json::JsonDocument::new(path, schema, options)?),
             },
-            DataFormat::JsonLines => Box::new(json::JsonLines::new(schema, options)?),
-            DataFormat::Csv => Box::new(csv::CsvPage::new(schema, options)?),
+            DataFormat::JsonLines => Box::new(json::json_lines(schema, options)?),
+            DataFormat::Csv => Box::new(csv::csv_page(schema, options)?),
             DataFormat::Xml => Box::new(xml::XmlPage::new(rows, schema, options)?),
             DataFormat::Parquet => Box::new(parquet::ParquetPage::new(schema, options)),
         };

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use runner_plan::model::{RowPath, TextFormat};
 
+use crate::lines::LineOrigin;
+
 /// Settings of one page's decoding.
 #[derive(Clone, Debug)]
 pub struct DecodeOptions {
@@ -20,6 +22,8 @@ pub struct DecodeOptions {
     pub header: Option<Arc<[String]>>,
     /// Where in its file the first byte stands: offsets count from the file's beginning, where alone a byte order mark can be.
     pub offset: u64,
+    /// How many lines of its file come before that byte; none for what is no file. Errors and rows then say their lines.
+    pub lines: Option<LineOrigin>,
     /// Number of the first row.
     pub first_row: u64,
     /// A batch ends at this many rows or bytes of rows, whichever comes first.
@@ -42,6 +46,7 @@ impl Default for DecodeOptions {
             text: TextFormat::default(),
             header: None,
             offset: 0,
+            lines: None,
             first_row: 0,
             batch_rows: 8192,
             batch_bytes: 8 << 20,

@@ -7,24 +7,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use runner_core::checkpoint::Warning;
-use runner_core::{
-    Cancel, ChainEnd, ChainKey, Clock, Error, ErrorKind, PageCursor, Position, Result,
-};
+use runner_core::{Cancel, ChainEnd, Clock, Error, ErrorKind, PageCursor, Position, Result};
 use runner_plan::model::{RowPath, TextFormat};
-use tokio::sync::mpsc;
 
 use super::content::Access;
+use super::lines::CountedLines;
 use super::piece::Piece;
-use super::{columnar, error, text};
+use super::{columnar, text};
 use crate::decode::{DecodeOptions, PageSummary};
 use crate::meter::StreamMeter;
 use crate::rows::{InvalidRow, RawRows, Reason, Rows};
 use crate::schema::StreamSchema;
 use crate::scrub::Scrubber;
-use crate::source::{Chain, ChainRequest, Fetched, PageEnd};
-
-/// Steps that wait for the driver.
-const STEPS: usize = 2;
+use crate::source::{
+    self, Chain, ChainProgress, ChainRequest, Fetched, Gone, PageEnd, StepSender, Steps,
+};
 
 /// One stream, ready to be read.
 #[derive(Debug)]
@@ -45,6 +42,7 @@ pub(super) struct StreamState {
     /// Pieces of the stream.
     pub(super) pieces: usize,
     pub(super) unreadable: Mutex<BTreeMap<u64, Unreadable>>,
+    pub(super) counted_lines: CountedLines,
 }
 
 /// Why a file can't be read.
@@ -58,27 +56,19 @@ pub(super) struct Reading {
     pub(super) stream: Arc<StreamState>,
     pub(super) piece: Piece,
     pub(super) constants: BTreeMap<String, String>,
-    pub(super) key: ChainKey,
-    pub(super) generation: u32,
     /// Rows of the file, where it says so.
     pub(super) total: Option<u64>,
-    pages: u64,
-    rows: u64,
+    progress: ChainProgress,
     at: PageCursor,
-    steps: mpsc::Sender<Result<Fetched>>,
+    steps: StepSender,
 }
-
-/// The driver takes no more: it was cut off, or has stopped.
-#[derive(Debug)]
-pub(super) struct Gone;
 
 /// A piece being delivered. Dropping it stops its thread at the next batch.
 pub(super) struct FileChain {
     stream: Arc<StreamState>,
     opening: Opening,
-    steps: mpsc::Receiver<Result<Fetched>>,
+    steps: Steps,
     has_delivered: bool,
-    is_ended: bool,
 }
 
 /// What a chain is opened with.
@@ -92,17 +82,14 @@ pub(super) struct Opening {
 
 impl FileChain {
     pub(super) fn start(stream: &Arc<StreamState>, opening: Opening) -> Self {
-        let (sender, steps) = mpsc::channel(STEPS);
+        let (sender, steps) = source::steps("the thread that reads a file");
         let from = opening.from.as_ref();
         let reading = Reading {
             stream: Arc::clone(stream),
             piece: opening.piece.clone(),
             constants: opening.constants.clone(),
-            key: opening.request.key.clone(),
-            generation: opening.request.generation,
             total: None,
-            pages: from.map_or(0, |position| position.pages),
-            rows: from.map_or(0, |position| position.rows),
+            progress: ChainProgress::new(&opening.request, from),
             at: from
                 .and_then(|position| position.next.clone())
                 .unwrap_or(PageCursor::First),
@@ -119,14 +106,12 @@ impl FileChain {
             opening,
             steps,
             has_delivered,
-            is_ended: false,
         }
     }
 
     /// A file whose content can't be read is one bad file among others, unless there is no other. What was delivered of it is read anew
     /// as nothing; none where nothing was, and the file's own row follows at once.
     fn failed(&mut self, error: Error) -> Result<Option<Fetched>> {
-        self.is_ended = true;
         let error = self.stream.located(error, &self.opening.piece);
         let is_bad_file = error.kind() == ErrorKind::SourceData
             && self.stream.schema.start_over().is_none()
@@ -149,26 +134,19 @@ impl FileChain {
 #[async_trait]
 impl Chain for FileChain {
     async fn next(&mut self) -> Result<Option<Fetched>> {
-        while !self.is_ended {
-            match self.steps.recv().await {
-                None => {
-                    self.is_ended = true;
-                    return Err(error::stopped());
+        loop {
+            match self.steps.next().await {
+                Ok(step) => {
+                    self.has_delivered |= step.is_some();
+                    return Ok(step);
                 }
-                Some(Err(error)) => {
+                Err(error) => {
                     if let Some(step) = self.failed(error)? {
                         return Ok(Some(step));
                     }
                 }
-                Some(Ok(step)) => {
-                    self.has_delivered = true;
-                    self.is_ended =
-                        matches!(&step, Fetched::PageEnd(page) if page.position.end.is_some());
-                    return Ok(Some(step));
-                }
             }
         }
-        Ok(None)
     }
 }
 
@@ -219,8 +197,8 @@ impl Reading {
             text::read(&mut self)
         };
         if let Err(error) = read {
-            let error = if self.rows > 0 {
-                error.with_context("after row", self.rows)
+            let error = if self.progress.rows > 0 {
+                error.with_context("after row", self.progress.rows)
             } else {
                 error
             };
@@ -242,13 +220,13 @@ impl Reading {
             origin: self.piece.origin().into(),
             constants: self.constants.clone(),
             text: self.piece.kind.text(&self.stream.text),
-            first_row: self.rows,
+            first_row: self.progress.rows,
             ..self.stream.options.clone()
         }
     }
 
     pub(super) fn deliver(&mut self, rows: Rows) -> Result<(), Gone> {
-        self.rows += rows.count() as u64;
+        self.progress.rows += rows.count() as u64;
         let rows = self.stream.scrubber.hide_rows(rows);
         self.send(Fetched::Rows(rows))
     }
@@ -271,24 +249,13 @@ impl Reading {
         next: Option<PageCursor>,
         end: Option<ChainEnd>,
     ) -> Result<(), Gone> {
-        self.pages += 1;
         self.stream.meter.update(|progress| progress.bytes += bytes);
-        let last_page = match &next {
+        let page = match &next {
             Some(next) => std::mem::replace(&mut self.at, next.clone()),
             None => self.at.clone(),
         };
-        let position = Position {
-            chain: self.key.clone(),
-            generation: self.generation,
-            pages: self.pages,
-            rows: self.rows,
-            last_page,
-            last_page_hash: summary.hash,
-            next,
-            end,
-            seen: Vec::new(),
-            sealed_at_ms: self.stream.clock.now().timestamp_millis(),
-        };
+        let now = self.stream.clock.now().timestamp_millis();
+        let position = self.progress.end_page(page, summary.hash, next, end, now);
         self.send(Fetched::PageEnd(Box::new(PageEnd {
             position,
             rows: summary.rows,
@@ -340,6 +307,6 @@ impl Reading {
     }
 
     fn send(&self, step: Fetched) -> Result<(), Gone> {
-        self.steps.blocking_send(Ok(step)).map_err(|_| Gone)
+        self.steps.blocking_send(Ok(step))
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::chain::{FileChain, Opening, StreamState};
 use super::content::Access;
+use super::lines::CountedLines;
 use super::listing;
 use super::location::{Location, Place};
 use super::piece::Piece;
@@ -157,6 +158,7 @@ impl FileSource {
             page_bytes: self.sizes.page_bytes,
             pieces,
             unreadable: Mutex::new(BTreeMap::new()),
+            counted_lines: CountedLines::default(),
         })
     }
 

@@ -7,11 +7,13 @@ use runner_core::checkpoint::Warning;
 use runner_core::{Error, ErrorKind, PageCursor, Result};
 use runner_plan::model::{ColumnSource, DataFormat, RowPath, RowPathStep};
 
-use super::chain::{Gone, Reading};
+use super::chain::Reading;
 use super::content::{Content, check_unchanged};
 use super::error;
+use super::lines;
 use crate::decode::{self, PageDecoder, PageSummary};
 use crate::schema::TypeBinding;
+use crate::source::Gone;
 
 /// Decoded bytes of a page: behind each a barrier may stand.
 const PAGE_BYTES: u64 = 8 << 20;
@@ -37,6 +39,7 @@ pub(super) fn read(reading: &mut Reading) -> Result<bool> {
     };
     let mut options = reading.options();
     options.offset = start;
+    options.lines = Some(lines::before(&reading.stream, &reading.piece, start));
     if reading.piece.kind.format == DataFormat::Csv {
         let header = header(reading, start, &first)?;
         options.header = (start > 0)

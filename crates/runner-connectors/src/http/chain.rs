@@ -17,15 +17,11 @@ use super::origin::resolve;
 use super::page::{PageContent, PageEvent, PageOutcome, PageRead, PageTask};
 use super::pages::{self, Decision, Page, Paginator, StatedNext, Step};
 use super::stream::{ChainState, StreamState};
-use crate::source::{Chain, Fetched, PageEnd};
-
-/// Steps that wait for the driver.
-const STEPS: usize = 2;
+use crate::source::{self, Chain, Fetched, PageEnd, StepSender, Steps};
 
 /// A chain, read by a task of its own. Dropping it stops the task.
 pub(super) struct HttpChain {
-    steps: mpsc::Receiver<Result<Fetched>>,
-    is_ended: bool,
+    steps: Steps,
     _task: Option<AbortOnDropHandle<()>>,
 }
 
@@ -47,7 +43,7 @@ struct Reader {
     ahead: VecDeque<Ahead>,
     /// Pages that this attempt has taken.
     taken: u32,
-    steps: mpsc::Sender<Result<Fetched>>,
+    steps: StepSender,
 }
 
 /// A page as the chain goes on from it.
@@ -65,31 +61,28 @@ impl HttpChain {
         chain: ChainState,
         from: Option<Position>,
     ) -> Self {
-        let (steps, receiver) = mpsc::channel(STEPS);
+        let (sender, steps) = source::steps("the task that reads a chain");
         let chain = Arc::new(chain);
         let task = tokio::spawn(async move {
-            let failed = match Reader::new(stream, chain, steps.clone()) {
+            let failed = match Reader::new(stream, chain, sender.clone()) {
                 Ok(mut reader) => reader.read(from).await.err(),
                 Err(error) => Some(error),
             };
             if let Some(error) = failed {
                 // A driver that was dropped needs no answer.
-                let _ = steps.send(Err(error)).await;
+                let _ = sender.send(Err(error)).await;
             }
         });
         Self {
-            steps: receiver,
-            is_ended: false,
+            steps,
             _task: Some(AbortOnDropHandle::new(task)),
         }
     }
 
     /// A chain whose position says that it has ended.
     pub(super) fn ended() -> Self {
-        let (_, steps) = mpsc::channel(1);
         Self {
-            steps,
-            is_ended: true,
+            steps: Steps::ended(),
             _task: None,
         }
     }
@@ -98,30 +91,12 @@ impl HttpChain {
 #[async_trait]
 impl Chain for HttpChain {
     async fn next(&mut self) -> Result<Option<Fetched>> {
-        if self.is_ended {
-            return Ok(None);
-        }
-        let step = self.steps.recv().await.unwrap_or_else(|| {
-            Err(Error::new(
-                ErrorKind::Internal,
-                "the task that reads a chain stopped before its end",
-            ))
-        });
-        self.is_ended = match &step {
-            Ok(Fetched::Replayed(_) | Fetched::Rows(_)) => false,
-            Ok(Fetched::PageEnd(page)) => page.position.end.is_some(),
-            Ok(Fetched::Restart { .. }) | Err(_) => true,
-        };
-        step.map(Some)
+        self.steps.next().await
     }
 }
 
 impl Reader {
-    fn new(
-        stream: Arc<StreamState>,
-        chain: Arc<ChainState>,
-        steps: mpsc::Sender<Result<Fetched>>,
-    ) -> Result<Self> {
+    fn new(stream: Arc<StreamState>, chain: Arc<ChainState>, steps: StepSender) -> Result<Self> {
         let mut paginator = Paginator::new(
             &stream.http.pages,
             &stream.name,
@@ -484,7 +459,7 @@ impl Ended {
 impl std::fmt::Debug for HttpChain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HttpChain")
-            .field("is_ended", &self.is_ended)
+            .field("steps", &self.steps)
             .finish_non_exhaustive()
     }
 }

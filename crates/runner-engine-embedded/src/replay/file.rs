@@ -10,15 +10,13 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use runner_connectors::decode::{DecodeOptions, PageDecoder};
+use runner_connectors::lines::RowLines;
 use runner_connectors::rows::{InvalidRow, RawRows, Reason, Rows};
-use runner_connectors::source::{Fetched, PageEnd, Provenance};
+use runner_connectors::source::{ChainProgress, Fetched, PageEnd, Provenance, StepSender};
 use runner_core::checkpoint::{Observed, Warning};
-use runner_core::{
-    ChainEnd, ChainKey, Error, ErrorKind, PageCursor, Position, Result, Seq, ranges,
-};
+use runner_core::{ChainEnd, Error, ErrorKind, PageCursor, Result, Seq, ranges};
 use runner_plan::model::{DataFormat, ReplayPart, RowPath};
 use serde::de::IgnoredAny;
-use tokio::sync::mpsc;
 
 use super::ReplayedStream;
 
@@ -29,13 +27,10 @@ const PAGE_ROWS: usize = 500;
 pub(super) struct FileReader {
     pub(super) stream: Arc<ReplayedStream>,
     pub(super) part: ReplayPart,
-    pub(super) key: ChainKey,
-    pub(super) generation: u32,
+    pub(super) progress: ChainProgress,
     /// The first row of the file that was not read by an earlier attempt.
     pub(super) at: u64,
-    pub(super) pages: u64,
-    pub(super) rows: u64,
-    pub(super) steps: mpsc::Sender<Result<Fetched>>,
+    pub(super) steps: StepSender,
 }
 
 /// A row of the file.
@@ -44,6 +39,7 @@ struct StoredRow {
     request: String,
     provenance: Provenance,
     number: u64,
+    line: Option<u64>,
     raw: String,
 }
 
@@ -88,7 +84,7 @@ impl FileReader {
             }
             let last = numbers.nth(rows.len().saturating_sub(1));
             unread = unread.saturating_sub(rows.len() as u64);
-            self.rows += rows.len() as u64;
+            self.progress.rows += rows.len() as u64;
             let next = last.map(|last| last + 1).filter(|_| unread > 0);
             if !self.end_page(notes, rows.len() as u64, next) {
                 return Ok(());
@@ -179,7 +175,9 @@ impl FileReader {
                 .and_then(|place| rows.get(place));
             row.map_or(place, |row| row.number)
         };
+        let lines = known_lines(rows);
         for rows in &mut batches {
+            rows.raw = std::mem::take(&mut rows.raw).with_lines(Some(Arc::clone(&lines)));
             for place in &mut rows.numbers {
                 *place = number(*place);
             }
@@ -206,7 +204,7 @@ impl FileReader {
         Rows {
             batch: RecordBatch::new_empty(version.decoded()),
             schema_version: version.version,
-            raw: RawRows::default(),
+            raw: RawRows::default().with_lines(Some(known_lines(rows))),
             numbers: Vec::new(),
             invalid: invalid.collect(),
             origin: origin.into(),
@@ -214,21 +212,15 @@ impl FileReader {
     }
 
     fn end_page(&mut self, notes: PageNotes, rows: u64, next: Option<u64>) -> bool {
-        self.pages += 1;
-        let last_page = PageCursor::Offset(self.at);
+        let page = PageCursor::Offset(self.at);
         self.at = next.unwrap_or(self.at);
-        let position = Position {
-            chain: self.key.clone(),
-            generation: self.generation,
-            pages: self.pages,
-            rows: self.rows,
-            last_page,
-            last_page_hash: String::new(),
-            next: next.map(PageCursor::Offset),
-            end: next.is_none().then_some(ChainEnd::Natural),
-            seen: Vec::new(),
-            sealed_at_ms: self.stream.context.clock.now().timestamp_millis(),
-        };
+        let position = self.progress.end_page(
+            page,
+            String::new(),
+            next.map(PageCursor::Offset),
+            next.is_none().then_some(ChainEnd::Natural),
+            self.stream.context.clock.now().timestamp_millis(),
+        );
         self.send(Fetched::PageEnd(Box::new(PageEnd {
             position,
             rows,
@@ -248,7 +240,13 @@ impl FileReader {
     }
 }
 
-/// `seq` is the run's of the file: rows of older files don't tell themselves.
+/// Rows that fail again keep their lines.
+fn known_lines(rows: &[&StoredRow]) -> Arc<RowLines> {
+    let lines = rows.iter().filter_map(|row| Some((row.number, row.line?)));
+    Arc::new(RowLines::known(lines.collect()))
+}
+
+/// `seq` is the run's of the file: rows of older files don't tell themselves, nor their lines.
 fn stored_rows(batch: &RecordBatch, seq: Seq) -> Result<Vec<StoredRow>> {
     let text = |name: &str| {
         let column = batch.column_by_name(name);
@@ -263,7 +261,7 @@ fn stored_rows(batch: &RecordBatch, seq: Seq) -> Result<Vec<StoredRow>> {
     let (request, chain, raw) = (text("request")?, text("chain")?, text("raw")?);
     let page = number("page").ok_or_else(|| lacks("page"))?;
     let row_number = number("row").ok_or_else(|| lacks("row"))?;
-    let seqs = number("seq");
+    let (seqs, lines) = (number("seq"), number("line"));
     let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
     Ok((0..batch.num_rows())
         .map(|row| StoredRow {
@@ -276,6 +274,9 @@ fn stored_rows(batch: &RecordBatch, seq: Seq) -> Result<Vec<StoredRow>> {
                 page: unsigned(page.value(row)),
             },
             number: unsigned(row_number.value(row)),
+            line: lines
+                .filter(|lines| lines.is_valid(row))
+                .map(|lines| unsigned(lines.value(row))),
             raw: raw.value(row).to_owned(),
         })
         .collect())

@@ -336,6 +336,7 @@ impl Writing<'_> {
             reasons,
             raw: self.run.scrubber.hide(&raw).into_owned(),
             seq: self.run.context.seq,
+            line: None,
         };
         self.quarantine.add(row, ORIGIN).await
     }

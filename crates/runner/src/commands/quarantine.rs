@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use runner_core::quarantine::{QuarantineFile, QuarantineFilter, QuarantineMark};
 use runner_core::{Error, ErrorKind, JobId, Result, TenantId};
@@ -147,9 +147,12 @@ async fn show(
     for row in &rows {
         let field = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         // Writing to a string cannot fail.
+        let line = row["line"]
+            .as_u64()
+            .map_or_else(String::new, |line| format!(" line {line}"));
         let _ = writeln!(
             text,
-            "{}  {}  page {} row {}",
+            "{}  {}  page {} row {}{line}",
             field("stream"),
             field("request"),
             row["page"],
@@ -214,7 +217,9 @@ fn read(file: &QuarantineFile, limit: usize) -> Result<Vec<Value>> {
 fn json(batch: &RecordBatch, row: usize) -> Value {
     let mut object = serde_json::Map::new();
     for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
-        let value = if let Some(texts) = array.as_string_opt::<i32>() {
+        let value = if array.is_null(row) {
+            Value::Null
+        } else if let Some(texts) = array.as_string_opt::<i32>() {
             Value::String(texts.value(row).to_owned())
         } else if let Some(numbers) = array.as_primitive_opt::<arrow::datatypes::Int64Type>() {
             Value::from(numbers.value(row))

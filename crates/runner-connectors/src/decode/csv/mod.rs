@@ -12,7 +12,7 @@ use runner_core::{Error, ErrorKind, Result};
 use runner_plan::model::TextFormat;
 use serde_json::{Map, Value};
 
-pub(crate) use page::CsvPage;
+pub(crate) use page::csv_page;
 pub(crate) use rows::CsvRows;
 
 use record::{Dialect, RecordScanner};

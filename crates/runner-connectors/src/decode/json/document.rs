@@ -55,8 +55,8 @@ impl JsonDocument {
         let captures = options.captures.iter().map(parse).collect::<Result<_>>()?;
         let reader = JsonRows::new(options.max_depth);
         Ok(Self {
+            input: Input::new(&options),
             batch: Batch::new(reader, schema, options)?,
-            input: Input::default(),
             rows,
             path: text,
             captures,
@@ -79,7 +79,8 @@ impl JsonDocument {
         if self.input.is_suspect {
             let valid =
                 std::str::from_utf8(&self.text).map_or_else(|error| error.valid_up_to(), str::len);
-            return Err(error::not_utf8(&origin, valid as u64));
+            let error = error::not_utf8(&origin, valid as u64);
+            return Err(self.input.with_column(error, &self.text[..valid]));
         }
         let document: Value = serde_json::from_slice(&self.text).map_err(|cause| {
             let what = if cause.is_eof() {
@@ -211,7 +212,7 @@ impl FormatDecoder for JsonDocument {
         }
         self.left = Some(left);
         let end = self.batch.buffer.len();
-        self.batch.emit(end)
+        self.batch.emit(end, None)
     }
 
     fn finish(mut self: Box<Self>) -> Result<PageSummary> {

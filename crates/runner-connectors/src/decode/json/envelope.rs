@@ -7,7 +7,7 @@ use runner_core::{Error, Result};
 use runner_plan::model::RowPathStep;
 
 use super::cursor::{Cursor, Stop};
-use super::paths::path_text;
+use super::missed::Missed;
 use super::rows::JsonRows;
 use super::scanner::{Scanner, is_begun};
 use crate::decode::FormatDecoder;
@@ -42,7 +42,7 @@ pub(crate) struct JsonPage {
     captures: Captures,
     /// Something was at the path, be it an empty list.
     has_found: bool,
-    missed: Option<Missed>,
+    missed: Missed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +87,6 @@ enum Purpose {
     Skip,
 }
 
-/// How far the path could be followed.
-#[derive(Debug)]
-struct Missed {
-    depth: usize,
-    there: String,
-}
-
 enum Step {
     Done,
     NeedsBytes,
@@ -109,8 +102,8 @@ impl JsonPage {
         let captures = Captures::new(&options.captures);
         let reader = JsonRows::new(options.max_depth);
         Ok(Self {
+            input: Input::new(&options),
             batch: Batch::new(reader, schema, options)?,
-            input: Input::default(),
             steps: steps.to_vec(),
             frames: Vec::new(),
             place: Place::default(),
@@ -119,7 +112,7 @@ impl JsonPage {
             passing: None,
             captures,
             has_found: false,
-            missed: None,
+            missed: Missed::default(),
         })
     }
 
@@ -235,7 +228,7 @@ impl JsonPage {
                 return Ok(());
             }
         } else if let Some(depth) = matched {
-            self.miss(depth, first);
+            self.missed.value(&self.steps[..depth], first);
         }
         let purpose = if self.captures.wants(&self.place)
             || (!is_container && self.captures.keeps(&self.place))
@@ -311,7 +304,8 @@ impl JsonPage {
             let limit = self.batch.options.max_document_bytes;
             if passing.purpose == Purpose::Row && length > limit {
                 let error = error::too_large(&self.batch.options.origin, "a row", limit);
-                return Err(Fault::Error(error));
+                let before = &self.batch.buffer[..passing.start];
+                return Err(Fault::Error(self.input.with_column(error, before)));
             }
             if passing.purpose == Purpose::Capture && length > Captures::LIMIT {
                 passing.purpose = Purpose::Skip;
@@ -413,48 +407,15 @@ impl JsonPage {
         if is_empty_list && self.steps.get(depth) == Some(&RowPathStep::Each) {
             self.has_found = true;
         }
-        if !self.has_found {
-            let there = if !frame.is_object {
-                let count = if is_empty_list { 0 } else { frame.index + 1 };
-                format!(
-                    "{} is a list of {count} items",
-                    path_text(&self.steps[..depth])
-                )
-            } else if frame.keys.is_empty() {
-                format!("{} is an empty object", path_text(&self.steps[..depth]))
-            } else {
-                format!(
-                    "{} has the keys `{}`",
-                    path_text(&self.steps[..depth]),
-                    frame.keys.join("`, `")
-                )
-            };
-            self.missed_at(depth, there);
+        if self.has_found {
+            return;
         }
-    }
-
-    fn miss(&mut self, depth: usize, first: u8) {
-        let what = match first {
-            b'{' => "an object",
-            b'[' => "a list",
-            b'"' => "a text",
-            b'n' => "null",
-            b't' | b'f' => "a boolean",
-            _ => "a number",
-        };
-        self.missed_at(
-            depth,
-            format!("{} is {what}", path_text(&self.steps[..depth])),
-        );
-    }
-
-    fn missed_at(&mut self, depth: usize, there: String) {
-        if self
-            .missed
-            .as_ref()
-            .is_none_or(|missed| depth > missed.depth)
-        {
-            self.missed = Some(Missed { depth, there });
+        let path = &self.steps[..depth];
+        if frame.is_object {
+            self.missed.object(path, &frame.keys);
+        } else {
+            let items = if is_empty_list { 0 } else { frame.index + 1 };
+            self.missed.list(path, items);
         }
     }
 
@@ -494,8 +455,9 @@ impl JsonPage {
 
     fn emit(&mut self) -> Result<Option<Rows>> {
         let from = self.needed_from();
-        let rows = self.batch.emit(from)?;
-        self.input.dropped(from);
+        let lines = self.input.lines();
+        self.input.pass(&self.batch.buffer[..from]);
+        let rows = self.batch.emit(from, lines)?;
         self.at = self.at.saturating_sub(from);
         if let Some(passing) = &mut self.passing {
             passing.start = passing.start.saturating_sub(from);
@@ -509,10 +471,19 @@ impl JsonPage {
         let origin = &self.batch.options.origin;
         let near = self.batch.buffer.get(at..).unwrap_or_default();
         let is_last = at + 1 >= self.batch.buffer.len();
-        if self.input.is_sealed() && (is_last || (!self.frames.is_empty() && is_begun(near))) {
-            return error::truncated(origin, FORMAT, offset);
-        }
-        error::malformed(origin, FORMAT, offset, what, near)
+        let error =
+            if self.input.is_sealed() && (is_last || (!self.frames.is_empty() && is_begun(near))) {
+                error::truncated(origin, FORMAT, offset)
+            } else {
+                error::malformed(origin, FORMAT, offset, what, near)
+            };
+        self.located(error, at)
+    }
+
+    /// An error with its line and column, by its place in the buffer.
+    fn located(&self, error: Error, at: usize) -> Error {
+        let before = self.batch.buffer.get(..at).unwrap_or(&self.batch.buffer);
+        self.input.with_column(error, before)
     }
 
     fn trailing(&self, byte: u8) -> Error {
@@ -573,12 +544,13 @@ impl FormatDecoder for JsonPage {
             if !self.input.is_sealed() {
                 return Ok(None);
             }
-            let end = self.input.before + self.batch.buffer.len().saturating_sub(1) as u64;
+            let at = self.batch.buffer.len().saturating_sub(1);
+            let end = self.input.before + at as u64;
             let is_empty = self.frames.is_empty() && self.passing.is_none();
             return Err(if is_empty && self.expects == Expects::Value {
                 error::empty(&origin, "JSON")
             } else {
-                error::truncated(&origin, FORMAT, end)
+                self.located(error::truncated(&origin, FORMAT, end), at)
             });
         }
     }
@@ -587,10 +559,7 @@ impl FormatDecoder for JsonPage {
         let (captured, envelope) = self.captures.finish();
         Ok(PageSummary {
             rows_found: self.has_found,
-            instead: self
-                .missed
-                .map(|missed| missed.there)
-                .filter(|_| !self.has_found),
+            instead: self.missed.into_text().filter(|_| !self.has_found),
             captured,
             envelope,
             ..self.batch.summary()

@@ -62,8 +62,8 @@ impl XmlPage {
         let captures = Captures::new(&options.captures);
         let reader = JsonRows::new(options.max_depth);
         Ok(Self {
+            input: Input::new(&options),
             batch: Batch::new(reader, schema, options)?,
-            input: Input::default(),
             text: Vec::new(),
             at: 0,
             searched: 0,
@@ -273,13 +273,10 @@ impl XmlPage {
             options.max_depth,
         )
         .map_err(|what| {
-            error::malformed(
-                &options.origin,
-                FORMAT,
-                self.input.before + row.start as u64,
-                &what,
-                &self.text[row.clone()],
-            )
+            let (before, near) = (&self.text[..row.start], &self.text[row.clone()]);
+            let offset = self.input.before + row.start as u64;
+            let error = error::malformed(&options.origin, FORMAT, offset, &what, near);
+            self.input.with_column(error, before)
         })?;
         let start = self.batch.buffer.len();
         self.batch.buffer.extend_from_slice(json.as_bytes());
@@ -292,8 +289,8 @@ impl XmlPage {
     /// Forgets the bytes that are not needed any more.
     fn forget(&mut self) {
         let from = self.row.map_or(self.at, |(start, _)| start);
+        self.input.pass(&self.text[..from]);
         self.text.drain(..from);
-        self.input.dropped(from);
         self.at -= from;
         if let Some((start, _)) = &mut self.row {
             *start -= from;
@@ -302,13 +299,23 @@ impl XmlPage {
 
     fn emit(&mut self) -> Result<Option<Rows>> {
         let end = self.batch.buffer.len();
-        self.batch.emit(end)
+        self.batch.emit(end, None)
     }
 
     fn malformed(&self, what: &str) -> Error {
-        let near = self.text.get(self.at..).unwrap_or_default();
+        let (before, near) = self.text.split_at(self.at.min(self.text.len()));
         let offset = self.input.before + self.at as u64;
-        error::malformed(&self.batch.options.origin, FORMAT, offset, what, near)
+        let error = error::malformed(&self.batch.options.origin, FORMAT, offset, what, near);
+        self.input.with_column(error, before)
+    }
+
+    /// The text is not UTF-8.
+    fn not_utf8(&self) -> Error {
+        let valid =
+            std::str::from_utf8(&self.text).map_or_else(|error| error.valid_up_to(), str::len);
+        let offset = self.input.before + valid as u64;
+        let error = error::not_utf8(&self.batch.options.origin, offset);
+        self.input.with_column(error, &self.text[..valid])
     }
 
     /// The end has come: everything has to be closed.
@@ -316,7 +323,8 @@ impl XmlPage {
         let origin = &self.batch.options.origin;
         if self.at < self.text.len() || self.row.is_some() || !self.open.is_empty() {
             let offset = self.input.before + self.text.len() as u64;
-            return Err(error::truncated(origin, FORMAT, offset));
+            let error = error::truncated(origin, FORMAT, offset);
+            return Err(self.input.with_column(error, &self.text));
         }
         if !self.has_root && !self.has_found {
             return Err(error::empty(origin, FORMAT));
@@ -376,11 +384,8 @@ impl FormatDecoder for XmlPage {
             self.forget();
             let limit = self.batch.options.max_document_bytes;
             if self.text.len() as u64 > limit {
-                return Err(error::too_large(
-                    &self.batch.options.origin,
-                    "an element",
-                    limit,
-                ));
+                let error = error::too_large(&self.batch.options.origin, "an element", limit);
+                return Err(self.input.with_line(error, &[]));
             }
             let origin = Arc::clone(&self.batch.options.origin);
             if !self.input.refill(&mut self.text, &origin, b"")? {
@@ -388,17 +393,13 @@ impl FormatDecoder for XmlPage {
                     return Ok(None);
                 }
                 if self.input.is_suspect {
-                    let valid = std::str::from_utf8(&self.text)
-                        .map_or_else(|error| error.valid_up_to(), str::len);
-                    return Err(error::not_utf8(&origin, self.input.before + valid as u64));
+                    return Err(self.not_utf8());
                 }
                 self.check_end()?;
                 return self.emit();
             }
             if self.input.is_suspect {
-                let valid = std::str::from_utf8(&self.text)
-                    .map_or_else(|error| error.valid_up_to(), str::len);
-                return Err(error::not_utf8(&origin, self.input.before + valid as u64));
+                return Err(self.not_utf8());
             }
         }
     }

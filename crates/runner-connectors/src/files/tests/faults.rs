@@ -58,7 +58,7 @@ async fn a_bad_file_alone_fails_with_its_name_and_place() {
         (
             "a.csv",
             b"id,name\n1,\"a\n".to_vec(),
-            "the CSV ends within a value, after 8 bytes (origin: FOLDER/a.csv, stream: rows)",
+            "the CSV ends within a value, after 8 bytes (origin: FOLDER/a.csv, line: 2, stream: rows)",
         ),
         (
             "a.csv",
@@ -71,7 +71,7 @@ async fn a_bad_file_alone_fails_with_its_name_and_place() {
         (
             "a.json",
             b"[{\"id\": 1}, {".to_vec(),
-            "the JSON ends within a value, after 13 bytes (origin: FOLDER/a.json, stream: rows)",
+            "the JSON ends within a value, after 13 bytes (origin: FOLDER/a.json, line: 1, column: 14, stream: rows)",
         ),
         (
             "a.json",

@@ -24,6 +24,7 @@ use crate::context::SourceContext;
 use crate::files::FileSource;
 use crate::files::source::Sizes;
 use crate::http::HttpRegistry;
+use crate::lines::RowLines;
 use crate::meter::StreamMeter;
 use crate::schema::{SchemaVersion, StreamSchema};
 use crate::secrets::RunSecrets;
@@ -51,6 +52,15 @@ pub(super) struct Taken {
     pub(super) invalid: Vec<String>,
     pub(super) pages: Vec<PageEnd>,
     pub(super) restarts: Vec<String>,
+    placed: Vec<PlacedRow>,
+}
+
+/// A row, and who knows its line.
+#[derive(Clone, Debug)]
+struct PlacedRow {
+    number: u64,
+    raw: String,
+    lines: Arc<RowLines>,
 }
 
 #[async_trait]
@@ -232,6 +242,31 @@ impl Taken {
             let reason = &row.reasons[0];
             format!("{} {}: {}", row.number, reason.code, reason.message)
         }));
+        let Some(lines) = rows.raw.lines() else {
+            return;
+        };
+        let valid = rows.numbers.iter().enumerate();
+        let valid = valid.map(|(index, number)| (*number, rows.raw.text(index)));
+        let invalid = rows.invalid.iter().map(|row| (row.number, row.raw.clone()));
+        self.placed
+            .extend(valid.chain(invalid).map(|(number, raw)| PlacedRow {
+                number,
+                raw,
+                lines: Arc::clone(lines),
+            }));
+    }
+
+    /// Texts of all rows that come from a file with lines, the bad ones too, and their lines.
+    pub(super) async fn lines(&self) -> Vec<(String, Option<u64>)> {
+        let placed = self.placed.clone();
+        let counted = tokio::task::spawn_blocking(move || {
+            let line = |row: PlacedRow| {
+                row.lines.count();
+                (row.raw, row.lines.line(row.number))
+            };
+            placed.into_iter().map(line).collect()
+        });
+        counted.await.unwrap()
     }
 
     fn add(&mut self, other: Self) {
@@ -239,6 +274,7 @@ impl Taken {
         self.invalid.extend(other.invalid);
         self.pages.extend(other.pages);
         self.restarts.extend(other.restarts);
+        self.placed.extend(other.placed);
     }
 
     pub(super) fn end(&self) -> Option<ChainEnd> {

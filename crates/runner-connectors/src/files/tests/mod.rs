@@ -4,5 +4,6 @@ mod faults;
 mod fixture;
 mod formats;
 mod independent;
+mod lines;
 mod resume;
 mod splitting;
