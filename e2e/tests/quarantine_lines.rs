@@ -1,7 +1,7 @@
 //! A row in the quarantine names its line of the file that it came from, as `grep -n` does, also where the file is read in parts, and
 //! keeps it through replays.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use runner_e2e::Runner;
@@ -85,8 +85,7 @@ impl Feed {
             let raw: Value = serde_json::from_str(row["raw"].as_str().unwrap_or_default())?;
             let line = self.lines[raw["id"].as_str().unwrap_or_default()];
             ensure!(row["line"] == json!(line), "line {line}: {row}");
-            let mut said = String::new();
-            write!(said, "row {} line {line}\n", row["row"])?;
+            let said = format!("row {} line {line}\n", row["row"]);
             ensure!(text.stdout.contains(&said), "{}", text.describe());
         }
         Ok(rows)
