@@ -18,6 +18,7 @@ pub mod provision;
 pub mod readers;
 mod requirement;
 pub mod servers;
+mod small_disk;
 mod three_sinks;
 
 pub use binary::{Invocation, Outcome, Runner};
@@ -30,7 +31,8 @@ pub use measure::{Measured, Usage, measure};
 pub use mock::Mock;
 pub use ports::{free_port, free_ports};
 pub use process::{Process, Signal, is_stopped, wait_until};
-pub use requirement::{SKIPS_VARIABLE, in_ci, require};
+pub use requirement::{SKIPS_VARIABLE, in_ci, report_skip, require};
+pub use small_disk::{Attempt, on_small_disk};
 pub use three_sinks::ThreeSinks;
 
 use std::path::PathBuf;

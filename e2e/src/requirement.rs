@@ -30,11 +30,12 @@ pub fn require(component: &Component) -> Option<PathBuf> {
     None
 }
 
+/// Says that a test is skipped, and why.
 #[expect(
     clippy::print_stderr,
     reason = "a skipped test says so where the test runner shows it"
 )]
-fn report_skip(line: &str) {
+pub fn report_skip(line: &str) {
     eprintln!("{line}");
     let Some(path) = env::var_os(SKIPS_VARIABLE) else {
         return;
