@@ -6,6 +6,7 @@
 //! texts) and [`meter`] (progress of a stream); for sinks [`storage`] (folders, local or in an object store), [`partition`],
 //! [`table`] (rows in the columns of their table) and [`resolve`] (settings with their secrets put in).
 
+mod chain_names;
 mod compression;
 pub mod context;
 pub mod decode;
@@ -29,6 +30,7 @@ pub mod sink;
 pub mod source;
 pub mod storage;
 pub mod table;
+mod unpacked;
 
 pub use context::SourceContext;
 pub use meter::StreamMeter;

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use runner_core::{Error, ErrorKind, Result};
-use runner_plan::model::{ColumnSource, IncrementalPlan, TimeFormat};
-use runner_plan::template::{
-    ConfigScope, Layers, NamedTexts, Scope, ScopeValue, Template, TemplateError,
-};
-use runner_plan::windows::{Bounds, window_variables};
+use runner_plan::model::{ColumnSource, IncrementalPlan};
+use runner_plan::template::{Scope, ScopeValue, Template, TemplateError};
 use serde_json::Value;
 
+use crate::chain_names::ChainNames;
 use crate::context::SourceContext;
 use crate::source::WindowBounds;
 
@@ -17,8 +15,7 @@ use crate::source::WindowBounds;
 #[derive(Debug)]
 pub struct RowScope<'a> {
     context: &'a SourceContext,
-    window: BTreeMap<String, String>,
-    values: BTreeMap<String, String>,
+    names: ChainNames,
 }
 
 impl<'a> RowScope<'a> {
@@ -27,28 +24,19 @@ impl<'a> RowScope<'a> {
         window: Option<&WindowBounds>,
         incremental: Option<&IncrementalPlan>,
     ) -> Self {
-        let format = incremental.map_or(&TimeFormat::Natural, |incremental| &incremental.format);
-        let window = window
-            .map(|window| {
-                let bounds = Bounds {
-                    from: window.from.clone(),
-                    to: window.to.clone(),
-                    last_cursor: window.last_cursor.clone(),
-                };
-                window_variables(&bounds, format)
-            })
-            .unwrap_or_default();
         Self {
             context,
-            window,
-            values: BTreeMap::new(),
+            names: ChainNames::of_stream(context).with_window(window, incremental),
         }
     }
 
     /// With the values of the parent or of `for_each`.
     #[must_use]
     pub fn with_values(self, values: BTreeMap<String, String>) -> Self {
-        Self { values, ..self }
+        Self {
+            names: self.names.with_values(values),
+            ..self
+        }
     }
 
     pub(crate) fn render(&self, what: &str, template: &Template) -> Result<String> {
@@ -56,7 +44,8 @@ impl<'a> RowScope<'a> {
             Error::new(ErrorKind::Spec, format!("failed to render {what}")).with_source(cause)
         };
         let compiled = template.compile().map_err(failed)?;
-        self.layers(|layers| compiled.render(&layers))
+        self.names
+            .layers(&[], |layers| compiled.render(&layers))
             .map(|rendered| rendered.text)
             .map_err(failed)
     }
@@ -68,32 +57,14 @@ impl<'a> RowScope<'a> {
             let value = match &column.source {
                 ColumnSource::Template(template) => Some(self.render("a mapped column", template)?),
                 ColumnSource::Variable(name) => {
-                    self.layers(|layers| layers.lookup(name)).map(plain_text)
+                    let value = self.names.layers(&[], |layers| layers.lookup(name));
+                    value.map(plain_text)
                 }
                 ColumnSource::Field(_) | ColumnSource::Row => None,
             };
             constants.extend(value.map(|value| (column.name.clone(), value)));
         }
         Ok(constants)
-    }
-
-    fn layers<T>(&self, ask: impl FnOnce(Layers<'_>) -> T) -> T {
-        let plan = &self.context.plan;
-        let parameters = NamedTexts {
-            place: "the run's parameters",
-            values: &plan.parameters,
-        };
-        let window = NamedTexts {
-            place: "the window",
-            values: &self.window,
-        };
-        let values = NamedTexts {
-            place: "the values of the parent or of `for_each`",
-            values: &self.values,
-        };
-        let config = ConfigScope(&plan.config);
-        let run = self.context.run_scope();
-        ask(Layers(vec![&parameters, &window, &values, &config, &run]))
     }
 }
 

@@ -1,24 +1,22 @@
 //! The bytes of a file for the thread that decodes it: from a disk or an object store, decompressed, from any offset on.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufRead, Read, Seek, SeekFrom};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::time::UNIX_EPOCH;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use runner_core::{Error, Result};
 use tokio::runtime::Handle;
 
 use super::error;
 use super::piece::{Part, Piece};
 use super::remote::{RemoteBytes, RemoteFile};
+use crate::compression::Compression;
 use crate::storage::Storage;
+use crate::unpacked::{PieceReader, Pieces, UnpackError, Unpacked};
 
 /// Read at once.
 const READ_BYTES: usize = 256 << 10;
-/// A file may always grow to this size: the ratio of small ones says nothing.
-const ALWAYS_ALLOWED: u64 = 8 << 20;
 /// Enough to know a compression by.
 const MAGIC_BYTES: u64 = 4;
 
@@ -32,17 +30,7 @@ pub(super) struct Access {
 }
 
 /// Bytes of a file, or of a part of one, as they are without compression.
-pub(super) struct Content {
-    stages: Stages,
-    received: Arc<AtomicU64>,
-    produced: u64,
-    max_ratio: u64,
-}
-
-enum Stages {
-    Plain(Raw),
-    Decompressed(Box<dyn BufRead + Send>),
-}
+pub(super) struct Content(Unpacked<Raw>);
 
 /// Bytes as they are stored.
 enum Raw {
@@ -50,40 +38,23 @@ enum Raw {
     Remote(RemoteBytes),
 }
 
-/// Stored bytes as a reader, counted.
-struct RawReader {
-    raw: Raw,
-    current: Bytes,
-    received: Arc<AtomicU64>,
-}
-
 impl Access {
     /// The piece's bytes from an offset of the file on, which counts bytes without compression.
     pub(super) fn content(&self, piece: &Piece, from: u64) -> Result<Content> {
-        let received = Arc::new(AtomicU64::new(0));
         let start = self.start(piece, MAGIC_BYTES)?;
         let Some(compression) = piece.kind.packed.compression(piece.kind.format, &start) else {
             let end = piece.part.map_or(piece.bytes, |Part { end, .. }| end);
-            return Ok(Content {
-                stages: Stages::Plain(self.raw(piece, from, end)?),
-                received,
-                produced: 0,
-                max_ratio: self.max_ratio,
-            });
+            return self.unpacked(self.raw(piece, from, end)?, &[]).map(Content);
         };
-        let reader = RawReader {
-            raw: self.raw(piece, 0, piece.bytes)?,
-            current: Bytes::new(),
-            received: Arc::clone(&received),
-        };
-        let mut content = Content {
-            stages: Stages::Decompressed(compression.undo(Box::new(reader)).map_err(broken)?),
-            received,
-            produced: 0,
-            max_ratio: self.max_ratio,
-        };
-        content.skip(from)?;
-        Ok(content)
+        let raw = self.raw(piece, 0, piece.bytes)?;
+        let mut unpacked = self.unpacked(raw, &[compression])?;
+        unpacked.skip(from).map_err(broken)?;
+        Ok(Content(unpacked))
+    }
+
+    fn unpacked(&self, raw: Raw, compressions: &[Compression]) -> Result<Unpacked<Raw>> {
+        let reader = PieceReader::new(raw);
+        Unpacked::open(reader, compressions, self.max_ratio, READ_BYTES).map_err(broken)
     }
 
     /// The first bytes of the file as they are stored.
@@ -172,57 +143,20 @@ pub(super) fn version(metadata: &Metadata) -> String {
 impl Content {
     /// The next bytes, never empty; none at the end.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>> {
-        let reader = match &mut self.stages {
-            Stages::Plain(raw) => {
-                let bytes = raw.next().map_err(broken)?;
-                let count = bytes.as_ref().map_or(0, Bytes::len) as u64;
-                self.received.fetch_add(count, Ordering::Relaxed);
-                return Ok(bytes);
-            }
-            Stages::Decompressed(reader) => reader,
-        };
-        let mut piece = vec![0; READ_BYTES];
-        let mut filled = 0;
-        // Decompressors give what they have: a piece is filled before it is handed on.
-        while filled < piece.len() {
-            match reader.read(&mut piece[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-                Err(cause) => return Err(broken(cause)),
-            }
-        }
-        self.produced += filled as u64;
-        self.check_ratio()?;
-        piece.truncate(filled);
-        Ok((filled > 0).then(|| piece.into()))
+        let max_ratio = self.0.max_ratio();
+        self.0.next().map_err(|error| match error {
+            UnpackError::Broken(cause) => broken(cause),
+            UnpackError::Bomb { received, produced } => error::bomb(max_ratio, received, produced),
+        })
     }
 
     /// Bytes read so far, as they are stored.
     pub(super) fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-
-    fn skip(&mut self, bytes: u64) -> Result<()> {
-        let Stages::Decompressed(reader) = &mut self.stages else {
-            return Ok(());
-        };
-        let skipped = io::copy(&mut reader.take(bytes), &mut io::sink()).map_err(broken)?;
-        self.produced += skipped;
-        Ok(())
-    }
-
-    fn check_ratio(&self) -> Result<()> {
-        let received = self.received();
-        let allowed = received.saturating_mul(self.max_ratio).max(ALWAYS_ALLOWED);
-        if self.produced <= allowed {
-            return Ok(());
-        }
-        Err(error::bomb(self.max_ratio, received, self.produced))
+        self.0.received()
     }
 }
 
-impl Raw {
+impl Pieces for Raw {
     fn next(&mut self) -> io::Result<Option<Bytes>> {
         match self {
             Self::Remote(pieces) => pieces.next().map_err(io::Error::other),
@@ -240,33 +174,6 @@ impl Raw {
                 Ok((read > 0).then(|| bytes.into()))
             }
         }
-    }
-}
-
-impl BufRead for RawReader {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.current.is_empty()
-            && let Some(bytes) = self.raw.next()?
-        {
-            self.received
-                .fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            self.current = bytes;
-        }
-        Ok(&self.current)
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.current.advance(amount);
-    }
-}
-
-impl Read for RawReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let taken = available.len().min(buffer.len());
-        buffer[..taken].copy_from_slice(&available[..taken]);
-        self.consume(taken);
-        Ok(taken)
     }
 }
 

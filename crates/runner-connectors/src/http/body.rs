@@ -1,19 +1,16 @@
 //! A body as the decoding thread reads it: chunks from the network, decompressed, within bounds.
 
-use std::io::{self, BufRead, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, BufRead as _};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use runner_core::{Error, ErrorKind, Retry};
 use tokio::sync::mpsc;
 
 use crate::compression::Compression;
+use crate::unpacked::{PieceReader, Pieces, UnpackError, Unpacked};
 
 /// Decompressed bytes that are handed on at once.
 const PIECE_BYTES: usize = 64 << 10;
-/// A body may always grow to this size: the ratio of small ones says nothing.
-const ALWAYS_ALLOWED: u64 = 8 << 20;
 const MOST_ENCODINGS: usize = 3;
 
 /// What the network hands over.
@@ -33,25 +30,12 @@ pub(super) enum BodyError {
 }
 
 /// A body, decompressed as it is read.
-pub(super) struct Body {
-    stages: Stages,
-    received: Arc<AtomicU64>,
-    produced: u64,
-    max_ratio: u64,
-}
+pub(super) struct Body(Unpacked<Chunks>);
 
-enum Stages {
-    /// As it came: nothing is copied.
-    Plain(Chunks),
-    Decompressed(Box<dyn BufRead + Send>),
-}
-
-/// Chunks of a channel as a reader.
+/// Chunks of a channel until their end.
 struct Chunks {
     source: mpsc::Receiver<Chunk>,
-    current: Bytes,
     is_complete: bool,
-    received: Arc<AtomicU64>,
 }
 
 /// The network has gone away; carried through the decompressors as an I/O error.
@@ -67,123 +51,53 @@ impl Body {
         content_encoding: Option<&str>,
         max_ratio: u64,
     ) -> Result<Self, BodyError> {
-        let received = Arc::new(AtomicU64::new(0));
-        let mut chunks = Chunks {
+        let mut chunks = PieceReader::new(Chunks {
             source,
-            current: Bytes::new(),
             is_complete: false,
-            received: Arc::clone(&received),
-        };
+        });
         let mut encodings = encodings(content_encoding).map_err(BodyError::Broken)?;
         if encodings.is_empty() {
-            encodings.extend(chunks.magic().map_err(broken)?);
+            let start = chunks.fill_buf().map_err(broken)?;
+            encodings.extend(Compression::of_magic(start));
         }
-        let stages = if encodings.is_empty() {
-            Stages::Plain(chunks)
-        } else {
-            let mut reader: Box<dyn BufRead + Send> = Box::new(chunks);
-            // They stand in the order in which they were applied.
-            for encoding in encodings.into_iter().rev() {
-                reader = encoding.undo(reader).map_err(broken)?;
-            }
-            Stages::Decompressed(reader)
-        };
-        Ok(Self {
-            stages,
-            received,
-            produced: 0,
-            max_ratio: max_ratio.max(1),
-        })
+        Unpacked::open(chunks, &encodings, max_ratio, PIECE_BYTES)
+            .map(Self)
+            .map_err(broken)
     }
 
     /// The next bytes, never empty; none at the end.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
-        let reader = match &mut self.stages {
-            Stages::Plain(chunks) => return chunks.next().map_err(broken),
-            Stages::Decompressed(reader) => reader,
-        };
-        let mut piece = vec![0; PIECE_BYTES];
-        let mut filled = 0;
-        // Decompressors give what they have: a piece is filled before it is handed on.
-        while filled < piece.len() {
-            match reader.read(&mut piece[filled..]) {
-                Ok(0) => break,
-                Ok(read) => {
-                    filled += read;
-                    self.produced += read as u64;
-                    check_ratio(
-                        self.received.load(Ordering::Relaxed),
-                        self.produced,
-                        self.max_ratio,
-                    )?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(broken(error)),
+        let max_ratio = self.0.max_ratio();
+        self.0.next().map_err(|error| match error {
+            UnpackError::Broken(cause) => broken(cause),
+            UnpackError::Bomb { received, produced } => {
+                BodyError::Broken(bomb(max_ratio, received, produced))
             }
-        }
-        piece.truncate(filled);
-        Ok((filled > 0).then(|| piece.into()))
+        })
     }
 }
 
-fn check_ratio(received: u64, produced: u64, max_ratio: u64) -> Result<(), BodyError> {
-    let allowed = received.saturating_mul(max_ratio).max(ALWAYS_ALLOWED);
-    if produced <= allowed {
-        return Ok(());
-    }
-    Err(BodyError::Broken(
-        Error::new(
-            ErrorKind::SourceData,
-            format!(
-                "the compressed response grows to more than {max_ratio} times its size ({received} bytes became {produced})"
-            ),
-        )
-        .with_help("it looks like a decompression bomb; if it is not, raise `config.max_decompression_ratio`"),
-    ))
+fn bomb(max_ratio: u64, received: u64, produced: u64) -> Error {
+    Error::new(
+        ErrorKind::SourceData,
+        format!(
+            "the compressed response grows to more than {max_ratio} times its size ({received} bytes became {produced})"
+        ),
+    )
+    .with_help("it looks like a decompression bomb; if it is not, raise `config.max_decompression_ratio`")
 }
 
-impl Chunks {
+impl Pieces for Chunks {
     fn next(&mut self) -> io::Result<Option<Bytes>> {
-        self.fill_buf()?;
-        let chunk = std::mem::take(&mut self.current);
-        Ok((!chunk.is_empty()).then_some(chunk))
-    }
-
-    /// The encoding that the first bytes give away.
-    fn magic(&mut self) -> io::Result<Option<Compression>> {
-        let start = self.fill_buf()?;
-        Ok(Compression::of_magic(start))
-    }
-}
-
-impl BufRead for Chunks {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.current.is_empty() && !self.is_complete {
+        while !self.is_complete {
             match self.source.blocking_recv() {
-                Some(Chunk::Data(bytes)) => {
-                    self.received
-                        .fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                    self.current = bytes;
-                }
+                Some(Chunk::Data(bytes)) if bytes.is_empty() => {}
+                Some(Chunk::Data(bytes)) => return Ok(Some(bytes)),
                 Some(Chunk::End) => self.is_complete = true,
                 None => return Err(io::Error::other(GivenUp)),
             }
         }
-        Ok(&self.current)
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.current.advance(amount);
-    }
-}
-
-impl Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let taken = available.len().min(buffer.len());
-        buffer[..taken].copy_from_slice(&available[..taken]);
-        self.consume(taken);
-        Ok(taken)
+        Ok(None)
     }
 }
 

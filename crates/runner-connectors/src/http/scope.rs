@@ -1,30 +1,23 @@
 //! Where the templates of a request find their names, in the documented order: parameters, window, the chain's values, the page,
 //! secrets, config, the run.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use runner_core::{PageCursor, Result};
-use runner_plan::Plan;
-use runner_plan::model::{ColumnSource, IncrementalPlan, TimeFormat};
-use runner_plan::template::{ConfigScope, Layers, NamedTexts, RunScope, Scope, ScopeValue};
-use runner_plan::windows::{Bounds, window_variables};
+use runner_plan::model::{ColumnSource, IncrementalPlan};
+use runner_plan::template::{Layers, Scope, ScopeValue};
 use serde_json::Value;
 
 use super::failure::template_error;
+use crate::chain_names::ChainNames;
 use crate::context::SourceContext;
 use crate::row_scope::plain_text;
 use crate::secrets::SecretScope;
-use crate::source::{ChainRequest, WindowBounds};
+use crate::source::ChainRequest;
 
 /// Everything that stays the same for all requests of a chain.
 #[derive(Clone, Debug)]
 pub(super) struct ChainScope {
-    plan: Arc<Plan>,
-    window: BTreeMap<String, String>,
-    values: BTreeMap<String, String>,
+    names: ChainNames,
     secrets: SecretScope,
-    run: RunScope,
 }
 
 /// The names of one page: null where there is none yet.
@@ -47,11 +40,8 @@ impl ChainScope {
     /// Of a stream as a whole: what belongs to no chain (client certificates, token servers).
     pub(super) fn of_stream(context: &SourceContext, secrets: SecretScope) -> Self {
         Self {
-            plan: Arc::clone(&context.plan),
-            window: BTreeMap::new(),
-            values: BTreeMap::new(),
+            names: ChainNames::of_stream(context),
             secrets,
-            run: context.run_scope(),
         }
     }
 
@@ -60,16 +50,14 @@ impl ChainScope {
         chain: &ChainRequest,
         incremental: Option<&IncrementalPlan>,
     ) -> Self {
-        let format = incremental.map_or(&TimeFormat::Natural, |incremental| &incremental.format);
-        let window = chain
-            .window
-            .as_ref()
-            .map(|window| window_variables(&bounds(window), format))
-            .unwrap_or_default();
+        let names = self
+            .names
+            .clone()
+            .with_window(chain.window.as_ref(), incremental)
+            .with_values(chain.variables.clone());
         Self {
-            window,
-            values: chain.variables.clone(),
-            ..self.clone()
+            names,
+            secrets: self.secrets.clone(),
         }
     }
 
@@ -139,29 +127,8 @@ impl Scope for PageScope {
 
 impl RequestScope<'_> {
     fn layers<T>(&self, ask: impl FnOnce(Layers<'_>) -> T) -> T {
-        let chain = self.chain;
-        let parameters = NamedTexts {
-            place: "the run's parameters",
-            values: &chain.plan.parameters,
-        };
-        let window = NamedTexts {
-            place: "the window",
-            values: &chain.window,
-        };
-        let values = NamedTexts {
-            place: "the values of the parent or of `for_each`",
-            values: &chain.values,
-        };
-        let config = ConfigScope(&chain.plan.config);
-        ask(Layers(vec![
-            &parameters,
-            &window,
-            &values,
-            &self.page,
-            &chain.secrets,
-            &config,
-            &chain.run,
-        ]))
+        let own: [&dyn Scope; 2] = [&self.page, &self.chain.secrets];
+        self.chain.names.layers(&own, ask)
     }
 }
 
@@ -172,13 +139,5 @@ impl Scope for RequestScope<'_> {
 
     fn places(&self) -> Vec<String> {
         self.layers(|layers| layers.places())
-    }
-}
-
-fn bounds(window: &WindowBounds) -> Bounds {
-    Bounds {
-        from: window.from.clone(),
-        to: window.to.clone(),
-        last_cursor: window.last_cursor.clone(),
     }
 }
