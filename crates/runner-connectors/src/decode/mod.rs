@@ -60,6 +60,7 @@ use runner_plan::model::{DataFormat, RowPath};
 
 pub(crate) use columnar::Columnar;
 pub(crate) use csv::{CsvForm, csv_header};
+pub(crate) use json::row_path_text;
 pub(crate) use names::snake_case;
 pub use options::DecodeOptions;
 pub use summary::PageSummary;

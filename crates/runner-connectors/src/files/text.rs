@@ -205,14 +205,7 @@ fn dotted(steps: &[RowPathStep]) -> Option<String> {
 }
 
 fn no_rows(rows: &RowPath, summary: &PageSummary) -> Error {
-    let path = match rows {
-        RowPath::Query(query) => query.clone(),
-        RowPath::Steps(steps) => steps.iter().fold("$".to_owned(), |path, step| match step {
-            RowPathStep::Name(name) => format!("{path}.{name}"),
-            RowPathStep::Index(index) => format!("{path}[{index}]"),
-            RowPathStep::Each => format!("{path}[*]"),
-        }),
-    };
+    let path = decode::row_path_text(rows);
     let error = Error::new(
         ErrorKind::SourceData,
         format!("the file has nothing at `{path}`"),

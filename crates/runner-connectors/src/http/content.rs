@@ -10,7 +10,7 @@ use super::failure::{Failure, Recovery};
 use super::rate_limit::ServerLimits;
 use super::retry::rate_limited;
 use super::sniff::json_message;
-use crate::decode::PageSummary;
+use crate::decode::{PageSummary, row_path_text};
 
 /// What a page's body is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +83,7 @@ pub(super) fn judge(judged: Judged<'_>) -> Result<(), Failure> {
     if message.is_none() && says_empty(envelope, judged.total) {
         return Ok(());
     }
-    let path = path_text(judged.path);
+    let path = row_path_text(judged.path);
     Err(match message {
         Some(message) => Error::new(
             ErrorKind::SourceData,
@@ -211,25 +211,6 @@ fn names(envelope: &BTreeMap<String, Value>) -> String {
         names.push("…");
     }
     names.join(", ")
-}
-
-pub(super) fn path_text(path: &RowPath) -> String {
-    use std::fmt::Write as _;
-    match path {
-        RowPath::Query(query) => query.clone(),
-        RowPath::Steps(steps) => {
-            let mut text = "$".to_owned();
-            for step in steps {
-                // Writing to a string cannot fail.
-                let _ = match step {
-                    RowPathStep::Name(name) => write!(text, ".{name}"),
-                    RowPathStep::Index(index) => write!(text, "[{index}]"),
-                    RowPathStep::Each => write!(text, "[*]"),
-                };
-            }
-            text
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,8 +11,7 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 
 use super::cursor::{Cursor, Stop};
-use super::paths::path_text;
-use super::paths::{self, Located};
+use super::paths::{self, Located, row_path_text};
 use super::rows::JsonRows;
 use crate::decode::FormatDecoder;
 use crate::decode::batch::Batch;
@@ -47,10 +46,7 @@ impl JsonDocument {
         schema: StreamSchema,
         options: DecodeOptions,
     ) -> Result<Self> {
-        let text = match path {
-            RowPath::Steps(steps) => path_text(steps),
-            RowPath::Query(query) => query.clone(),
-        };
+        let text = row_path_text(path);
         let rows = parse(path)?;
         let captures = options.captures.iter().map(parse).collect::<Result<_>>()?;
         let reader = JsonRows::new(options.max_depth);
@@ -153,10 +149,7 @@ impl JsonDocument {
 }
 
 fn parse(path: &RowPath) -> Result<JsonPath> {
-    let text = match path {
-        RowPath::Steps(steps) => path_text(steps),
-        RowPath::Query(query) => query.clone(),
-    };
+    let text = row_path_text(path);
     runner_spec::parse_json_path(&text).map_err(|cause| {
         Error::new(ErrorKind::Spec, format!("`{text}` is no JSONPath")).with_source(cause)
     })

@@ -30,6 +30,14 @@ pub(crate) fn needs_whole(rows: &[RowPathStep], captures: &[RowPath]) -> bool {
     })
 }
 
+/// The path of rows as people write it.
+pub(crate) fn row_path_text(path: &RowPath) -> String {
+    match path {
+        RowPath::Steps(steps) => path_text(steps),
+        RowPath::Query(query) => query.clone(),
+    }
+}
+
 /// A path as people write it.
 pub(crate) fn path_text(steps: &[RowPathStep]) -> String {
     let mut text = String::from("$");
