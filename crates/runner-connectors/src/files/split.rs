@@ -72,7 +72,9 @@ impl Splitter {
         let mut places = match file.kind.format {
             _ if is_packed || is_wide => Vec::new(),
             DataFormat::JsonLines => self.line_ends(file, &targets)?,
-            // The other end would have to be read whole first.
+            // Whether a line end stands within quotes shows from the file's beginning alone: all of the object would come over the network
+            // before its first part is read, and then again. A stretch from its middle can't decide it either: where one reading of its
+            // quotes breaks the rules of CSV, that may as well be a record for the quarantine.
             DataFormat::Csv if file.key.is_some() => Vec::new(),
             DataFormat::Csv => self.record_ends(file, &targets)?,
             DataFormat::Json | DataFormat::Xml | DataFormat::Parquet => Vec::new(),

@@ -147,6 +147,13 @@ async fn files_of_an_object_store_are_read_in_parts_and_resumed() {
         .await
         .unwrap();
     assert_eq!(rest.rows, first.rows[done..]);
+    // A part's lines are counted from the file's beginning, and rows hold their line's number.
+    let placed = rest.lines().await;
+    assert_eq!(placed.len(), rest.rows.len());
+    for (row, line) in placed {
+        let id = serde_json::from_str::<Value>(&row).unwrap()["id"].as_u64();
+        assert_eq!(line, id.map(|id| id + 1), "{row}");
+    }
 
     // The object is another by the time that it is read.
     let changed = ("lines/big.jsonl", b"{}\n".to_vec());
