@@ -15,7 +15,10 @@ type Count = Box<dyn FnOnce() -> Option<u64> + Send>;
 
 /// Line ends before the place where reading began; unknown where they can't be counted.
 #[derive(Clone)]
-pub struct LineOrigin(Arc<LazyLock<Option<u64>, Count>>);
+pub struct LineOrigin {
+    ends: Arc<LazyLock<Option<u64>, Count>>,
+    tells_rows: bool,
+}
 
 /// Follows the lines of a text whose bytes are forgotten piece by piece.
 #[derive(Clone, Debug)]
@@ -59,11 +62,23 @@ impl LineOrigin {
 
     /// `count` is asked once, and may wait.
     pub fn counted(count: impl FnOnce() -> Option<u64> + Send + 'static) -> Self {
-        Self(Arc::new(LazyLock::new(Box::new(count))))
+        Self {
+            ends: Arc::new(LazyLock::new(Box::new(count))),
+            tells_rows: true,
+        }
+    }
+
+    /// Counting costs more than the line of a row is worth: only an error that ends the reading is told its line.
+    #[must_use]
+    pub fn for_errors(self) -> Self {
+        Self {
+            tells_rows: false,
+            ..self
+        }
     }
 
     fn ends(&self) -> Option<u64> {
-        **self.0
+        **self.ends
     }
 }
 
@@ -74,6 +89,10 @@ impl LineCounter {
             ends: 0,
             characters: Some(0),
         }
+    }
+
+    pub(crate) fn tells_rows(&self) -> bool {
+        self.origin.tells_rows
     }
 
     /// These bytes have been read.

@@ -108,9 +108,9 @@ impl Input {
         }
     }
 
-    /// The lines at the buffer's first byte.
+    /// The lines at the buffer's first byte, where rows are to tell theirs.
     pub(crate) fn lines(&self) -> Option<LineCounter> {
-        self.lines.clone()
+        self.lines.clone().filter(LineCounter::tells_rows)
     }
 
     /// An error with the line of its place, which is behind these bytes of the buffer.

@@ -11,6 +11,8 @@ use crate::lines::{LineOrigin, line_ends};
 
 /// Reading more than this takes longer than a line is worth.
 const MOST_BYTES: u64 = 4 << 30;
+/// The same for the lines of bad rows, of which there may be some in every part, where bytes come over a network.
+const MOST_REMOTE_BYTES: u64 = 64 << 20;
 
 /// Line ends that have been counted, by file and by the place that they lie before.
 #[derive(Debug, Default)]
@@ -21,8 +23,13 @@ pub(super) fn before(stream: &Arc<StreamState>, piece: &Piece, offset: u64) -> L
     if offset == 0 {
         return LineOrigin::first();
     }
+    if offset > MOST_BYTES {
+        return LineOrigin::counted(|| None);
+    }
+    let is_far = piece.key.is_some() && offset > MOST_REMOTE_BYTES;
     let (stream, piece) = (Arc::clone(stream), piece.clone());
-    LineOrigin::counted(move || stream.counted_lines.before(&stream, &piece, offset))
+    let origin = LineOrigin::counted(move || stream.counted_lines.before(&stream, &piece, offset));
+    if is_far { origin.for_errors() } else { origin }
 }
 
 impl CountedLines {
@@ -54,9 +61,6 @@ impl CountedLines {
 fn count(stream: &StreamState, piece: &Piece, within: Part) -> Option<u64> {
     if within.start == within.end {
         return Some(0);
-    }
-    if within.end - within.start > MOST_BYTES {
-        return None;
     }
     let stretch = Piece {
         part: Some(within),

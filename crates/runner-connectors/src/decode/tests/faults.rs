@@ -1,10 +1,14 @@
 //! Pages and rows that are wrong: a clear error or an invalid row, never a panic and never a silent null.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use runner_core::ErrorKind;
 use runner_plan::model::{ColumnType as T, DataFormat, RowPath};
 
 use super::{Case, Decoded};
+use crate::decode::{DecodeOptions, PageDecoder};
+use crate::lines::LineOrigin;
+use crate::schema::{SchemaVersion, StreamSchema};
 
 fn error(format: DataFormat, path: &[&str], page: &[u8]) -> String {
     let case = Case::new(format).at(path);
@@ -115,6 +119,31 @@ fn documents_that_cannot_be_read_say_where_and_why() {
         error(DataFormat::Csv, &[], b"a,b\n\"never closed, 1\n2\n"),
         format!("the CSV ends within a value, after 4 bytes {from}")
     );
+}
+
+#[test]
+fn the_line_of_an_error_is_told_where_those_of_rows_are_not() {
+    let middle = LineOrigin::counted(|| Some(3));
+    for (origin, tells_rows) in [(middle.clone(), true), (middle.for_errors(), false)] {
+        let options = DecodeOptions {
+            lines: Some(origin),
+            batch_rows: 2,
+            ..DecodeOptions::default()
+        };
+        let schema = StreamSchema::new(SchemaVersion {
+            is_open: true,
+            ..SchemaVersion::default()
+        });
+        let nowhere = RowPath::Steps(Vec::new());
+        let mut decoder = PageDecoder::new(DataFormat::Csv, &nowhere, schema, options).unwrap();
+        decoder.push(Bytes::from_static(b"a\n1\n2\n\"\n")).unwrap();
+        decoder.end().unwrap();
+        let rows = decoder.next_rows().unwrap().unwrap();
+        assert_eq!(rows.count(), 2);
+        assert_eq!(rows.raw.lines().is_some(), tells_rows);
+        let error = decoder.next_rows().unwrap_err();
+        assert!(error.to_string().ends_with(", line: 7)"), "{error}");
+    }
 }
 
 #[test]
