@@ -176,7 +176,10 @@ impl Reader {
                 }
                 Some(PageEvent::Done(read)) => return Ok(Ok(read)),
                 Some(PageEvent::Changed(reason)) => return Ok(Err(reason)),
-                Some(PageEvent::Failed(error)) => return Err(error),
+                Some(PageEvent::Refused(_)) if self.paginator.is_past_the_end() => {
+                    return Ok(Ok(Box::new(PageRead::empty())));
+                }
+                Some(PageEvent::Refused(error) | PageEvent::Failed(error)) => return Err(error),
                 None => {
                     return Err(Error::new(
                         ErrorKind::Internal,
@@ -263,7 +266,7 @@ impl Reader {
                     rows: 0,
                     hash: "",
                     next: None,
-                    says_more: false,
+                    says_more: None,
                     total: None,
                 };
                 let decision = self.decide(&page, is_verified)?;

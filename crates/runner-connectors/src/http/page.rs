@@ -42,6 +42,8 @@ pub(super) enum PageEvent {
     Done(Box<PageRead>),
     /// What was asked for again is not what was delivered.
     Changed(String),
+    /// A status by which APIs say that there is no page of this number.
+    Refused(Error),
     Failed(Error),
 }
 
@@ -51,6 +53,20 @@ pub(super) struct PageRead {
     pub(super) outcome: PageOutcome,
     /// What has not been delivered yet.
     pub(super) rows: Vec<Rows>,
+}
+
+impl PageRead {
+    /// A page without rows.
+    pub(super) fn empty() -> Self {
+        Self::without_rows(PageOutcome::Empty)
+    }
+
+    fn without_rows(outcome: PageOutcome) -> Self {
+        Self {
+            outcome,
+            rows: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -164,8 +180,22 @@ impl PageTask {
                 error: self.locate(failure.error, &shown),
                 recovery: failure.recovery,
             };
-            tries.recover(located).await?;
+            let is_refused = self.is_refused(&located.recovery);
+            if let Err(error) = tries.recover(located).await {
+                return if is_refused {
+                    Ok(Some(PageEvent::Refused(error)))
+                } else {
+                    Err(error)
+                };
+            }
         }
+    }
+
+    /// Whether the API says that it has no page of this number; what that means depends on the pages before it.
+    fn is_refused(&self, recovery: &Recovery) -> bool {
+        let is_counted = matches!(self.cursor, PageCursor::Offset(_) | PageCursor::Page(_));
+        is_counted
+            && matches!(recovery, Recovery::Retry(Cause::Status(status)) if status::refuses_page(*status))
     }
 
     async fn attempt(
@@ -435,8 +465,5 @@ impl PageTask {
 }
 
 fn without_rows(outcome: PageOutcome) -> PageEvent {
-    PageEvent::Done(Box::new(PageRead {
-        outcome,
-        rows: Vec::new(),
-    }))
+    PageEvent::Done(Box::new(PageRead::without_rows(outcome)))
 }

@@ -91,6 +91,11 @@ pub(super) fn refuses_cursor(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 404 | 409 | 410 | 416 | 422)
 }
 
+/// Whether APIs answer so when they are asked for a page behind their last one.
+pub(super) fn refuses_page(status: u16) -> bool {
+    matches!(status, 400 | 404 | 416 | 422)
+}
+
 /// An exact status decides before its class.
 fn declared(status: StatusCode, on_status: &[(String, StatusMeaning)]) -> Option<StatusMeaning> {
     let code = status.as_u16();

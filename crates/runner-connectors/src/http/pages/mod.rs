@@ -27,8 +27,8 @@ pub(crate) struct Page<'a> {
     pub(crate) hash: &'a str,
     /// The next page that it states, as the cursor with which it is asked for.
     pub(crate) next: Option<PageCursor>,
-    /// Whether it says, in whatever way, that there is more.
-    pub(crate) says_more: bool,
+    /// Whether it says, in whatever way, that there is more, or that there isn't.
+    pub(crate) says_more: Option<bool>,
     pub(crate) total: Option<u64>,
 }
 
@@ -57,6 +57,8 @@ pub(crate) struct Paginator {
     pages: u64,
     rows: u64,
     total: Option<u64>,
+    /// The last page said that nothing follows it.
+    is_last_stated: bool,
     last_hash: Option<String>,
     seen: Seen,
 }
@@ -76,6 +78,7 @@ impl Paginator {
             pages: 0,
             rows: 0,
             total: None,
+            is_last_stated: false,
             last_hash: None,
             seen: Seen::default(),
         }
@@ -126,7 +129,7 @@ impl Paginator {
     pub(crate) fn page(&mut self, page: &Page<'_>) -> Result<Decision> {
         self.total = page.total.or(self.total);
         if page.rows > 0 && self.last_hash.as_deref() == Some(page.hash) {
-            if self.is_past_a_short_page() {
+            if self.is_past_a_short_page() || self.is_past_the_end() {
                 // The API gives its last page for whatever lies behind it.
                 return Ok(self.end(ChainEnd::Natural, page));
             }
@@ -138,6 +141,7 @@ impl Paginator {
         self.pages += 1;
         self.rows += page.rows;
         self.last_hash = Some(page.hash.to_owned());
+        self.is_last_stated = page.says_more == Some(false);
         let Some(next) = self.next(page) else {
             return Ok(self.ended(page));
         };
@@ -156,6 +160,7 @@ impl Paginator {
     /// Takes the last sealed page in again, after it was found to be the same: only where it leads is new.
     pub(crate) fn verified(&mut self, page: &Page<'_>) -> Decision {
         self.total = page.total.or(self.total);
+        self.is_last_stated = page.says_more == Some(false);
         let Some(next) = self.next(page) else {
             return self.ended(page);
         };
@@ -214,12 +219,22 @@ impl Paginator {
         self.total.is_some_and(|total| self.rows < total)
     }
 
-    fn is_past_a_short_page(&self) -> bool {
-        let is_counted = matches!(
+    /// The pages so far were all, by what the API itself says: only a full last page makes one ask for another, and an API may refuse
+    /// that one, or give its last page again.
+    pub(crate) fn is_past_the_end(&self) -> bool {
+        let is_total_read = self.total.is_some_and(|total| self.rows >= total);
+        self.is_counted() && self.pages > 0 && (self.is_last_stated || is_total_read)
+    }
+
+    fn is_counted(&self) -> bool {
+        matches!(
             self.plan.kind,
             PageKind::Offset { .. } | PageKind::Page { .. }
-        );
-        is_counted
+        )
+    }
+
+    fn is_past_a_short_page(&self) -> bool {
+        self.is_counted()
             && self.total_says_more()
             && self
                 .page_size
@@ -248,7 +263,9 @@ impl Paginator {
         };
         let is_only_page = self.pages == 1 && page.rows > 0;
         let end = match &self.plan.kind {
-            PageKind::None if is_only_page && (is_full || page.says_more) => ChainEnd::FullPage,
+            PageKind::None if is_only_page && (is_full || page.says_more == Some(true)) => {
+                ChainEnd::FullPage
+            }
             PageKind::Cursor { .. } | PageKind::LinkHeader { .. } | PageKind::NextUrl { .. }
                 if is_only_page && is_full =>
             {
@@ -352,7 +369,7 @@ impl Paginator {
 }
 
 /// Whether a response says that there is more, for kinds that don't look for a next page.
-pub(crate) fn says_more(facts: &ResponseFacts<'_>) -> bool {
+pub(crate) fn says_more(facts: &ResponseFacts<'_>) -> Option<bool> {
     next::says_there_is_more(facts)
 }
 

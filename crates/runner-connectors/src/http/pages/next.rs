@@ -54,6 +54,18 @@ const TOKEN_NAMES: [&str; 5] = [
     "meta.next_cursor",
     "pagination.next",
 ];
+/// Names of a next page that are null where there is none.
+const NEXT_NAMES: [&str; 9] = [
+    "next",
+    "next_url",
+    "next_page",
+    "next_cursor",
+    "links.next",
+    "meta.next",
+    "meta.next_cursor",
+    "pagination.next",
+    "@odata.nextLink",
+];
 /// Flags that say that there is more without saying where.
 const MORE_NAMES: [&str; 6] = [
     "has_more",
@@ -125,12 +137,20 @@ impl Captures {
     }
 }
 
-/// Whether a response says that there is more than this page, in any of the ways that are known.
-pub(super) fn says_there_is_more(facts: &ResponseFacts<'_>) -> bool {
-    discover(facts).is_some()
-        || MORE_NAMES
+/// Whether a response says that there is more than this page, or that there isn't, in any of the ways that are known.
+pub(super) fn says_there_is_more(facts: &ResponseFacts<'_>) -> Option<bool> {
+    let flags = || {
+        MORE_NAMES
             .iter()
-            .any(|name| facts.envelope.get(*name) == Some(&Value::Bool(true)))
+            .filter_map(|name| facts.envelope.get(*name))
+    };
+    if discover(facts).is_some() || flags().any(|flag| *flag == Value::Bool(true)) {
+        return Some(true);
+    }
+    let names_no_next = NEXT_NAMES
+        .iter()
+        .any(|name| facts.envelope.get(*name) == Some(&Value::Null));
+    (names_no_next || flags().any(|flag| *flag == Value::Bool(false))).then_some(false)
 }
 
 fn discover(facts: &ResponseFacts<'_>) -> Option<StatedNext> {
@@ -299,6 +319,30 @@ mod tests {
         ];
         for (values, link, expected) in cases {
             assert_eq!(discovered(&values, link), expected, "{values} {link:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_says_that_there_is_more_that_there_is_not_or_nothing() {
+        let no_headers = HeaderMap::new();
+        for (values, expected) in [
+            (
+                json!({"next": "/items?page=2", "has_more": false}),
+                Some(true),
+            ),
+            (json!({"has_more": true, "next": null}), Some(true)),
+            (json!({"next": null, "previous": "/items"}), Some(false)),
+            (json!({"meta.next": null}), Some(false)),
+            (json!({"has_next": false}), Some(false)),
+            (json!({"cursor": null, "previous": null}), None),
+            (json!({"count": 20}), None),
+        ] {
+            let facts = ResponseFacts {
+                headers: &no_headers,
+                captured: &[],
+                envelope: &envelope(&values),
+            };
+            assert_eq!(says_there_is_more(&facts), expected, "{values}");
         }
     }
 

@@ -75,7 +75,7 @@ fn read(mut paginator: Paginator, all: u64, most: u64, total: Option<u64>) -> (u
                 rows,
                 hash: &hash,
                 next,
-                says_more: false,
+                says_more: None,
                 total,
             })
             .unwrap();
@@ -119,15 +119,16 @@ proptest! {
 #[test]
 fn one_page_only() {
     let cases = [
-        (single(None), 100, false, true),
-        (single(None), 37, false, false),
-        (single(None), 37, true, true),
-        (single(Some(10)), 10, false, true),
-        (single(None), 0, false, false),
-        (cursor(Some(10)), 10, false, true),
-        (cursor(Some(10)), 9, false, false),
-        (cursor(None), 500, false, true),
-        (numbered(Some(10)), 9, false, false),
+        (single(None), 100, None, true),
+        (single(None), 37, None, false),
+        (single(None), 37, Some(false), false),
+        (single(None), 37, Some(true), true),
+        (single(Some(10)), 10, None, true),
+        (single(None), 0, None, false),
+        (cursor(Some(10)), 10, None, true),
+        (cursor(Some(10)), 9, None, false),
+        (cursor(None), 500, None, true),
+        (numbered(Some(10)), 9, None, false),
     ];
     for (plan, rows, says_more, is_warned) in cases {
         let mut paginator = paginator(&plan);
@@ -167,7 +168,7 @@ fn page<'a>(cursor: &'a PageCursor, hash: &'a str, next: Option<&str>) -> Page<'
         rows: 10,
         hash,
         next: next.map(|next| PageCursor::Token(next.to_owned())),
-        says_more: false,
+        says_more: None,
         total: None,
     }
 }
@@ -322,4 +323,47 @@ fn a_count_off_from_the_apis_own_total_is_told() {
         .map(|warning| warning.code.as_str())
         .collect();
     assert_eq!(codes, ["one_page_only", "count_off"]);
+}
+
+/// A full last page makes one ask for another: whether its absence is the end, the API itself has to have said.
+#[test]
+fn a_repeated_page_behind_a_stated_end_is_the_end_and_otherwise_a_loop() {
+    for (says_more, total, is_end) in [
+        (Some(false), None, true),
+        (None, Some(20), true),
+        (None, None, false),
+        (Some(true), None, false),
+        (None, Some(21), false),
+    ] {
+        let mut paginator = paginator(&numbered(Some(10)));
+        assert!(!paginator.is_past_the_end());
+        for (number, hash) in [(1, "first"), (2, "last")] {
+            let says_more = if number == 1 { Some(true) } else { says_more };
+            let at = PageCursor::Page(number);
+            let page = Page {
+                says_more,
+                total,
+                ..page(&at, hash, None)
+            };
+            paginator.page(&page).unwrap();
+            assert_eq!(paginator.is_past_the_end(), number == 2 && is_end);
+        }
+        let behind = PageCursor::Page(3);
+        let repeated = paginator.page(&Page {
+            says_more,
+            total,
+            ..page(&behind, "last", None)
+        });
+        match repeated {
+            Ok(decision) => {
+                assert!(is_end, "{says_more:?} {total:?}");
+                assert_eq!(decision.step, Step::End(ChainEnd::Natural));
+                assert_eq!((paginator.rows(), decision.warnings.len()), (20, 0));
+            }
+            Err(error) => {
+                assert!(!is_end, "{says_more:?} {total:?}");
+                assert!(error.message().contains("loops"), "{error}");
+            }
+        }
+    }
 }

@@ -78,6 +78,44 @@ async fn offsets_and_page_numbers_are_counted_up() {
     }
 }
 
+/// Django REST framework answers with 404 behind its last page, others with their last page again.
+#[tokio::test]
+async fn a_refused_page_behind_a_stated_end_is_the_end_and_otherwise_an_error() {
+    for (states_next, all, parallelism, is_end) in [
+        (true, 30, 1, true),
+        (true, 30, 4, true),
+        (false, 30, 1, false),
+    ] {
+        let server = Server::start(move |asked| {
+            let (found, next) = page(asked, all, 10);
+            if found.is_empty() {
+                return Answer::new(404, "application/json", r#"{"detail": "Invalid page."}"#);
+            }
+            let mut answer = json!({ "data": found });
+            if states_next {
+                answer["next"] = json!(next.map(|next| format!("/items?page={}", next / 10 + 1)));
+            }
+            Answer::json(&answer)
+        })
+        .await;
+        let mut fixture =
+            Fixture::new(&format!("{}/items", server.url)).pages(numbered(), Some(10));
+        fixture.stream.parallelism = parallelism;
+        match fixture.read().await {
+            Ok(taken) => {
+                assert!(is_end);
+                assert_eq!(taken.ids, (0..all).collect::<Vec<_>>());
+                assert_eq!(taken.end(), Some(ChainEnd::Natural));
+                assert_eq!(taken.warnings(), [""; 0]);
+            }
+            Err(error) => {
+                assert!(!is_end);
+                assert!(error.message().contains("404"), "{error}");
+            }
+        }
+    }
+}
+
 type State = fn(Vec<Value>, Option<u64>, &Asked) -> Answer;
 
 /// Ways in which APIs state the next page, by what the test calls them.
