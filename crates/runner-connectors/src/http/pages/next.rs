@@ -114,9 +114,9 @@ impl Captures {
         match kind {
             PageKind::None | PageKind::Offset { .. } | PageKind::Page { .. } => None,
             PageKind::LinkHeader { .. } => next_link(facts.headers).map(StatedNext::Url),
-            PageKind::NextUrl { path: None, .. } => {
-                stated_url(facts).or_else(|| next_link(facts.headers).map(StatedNext::Url))
-            }
+            PageKind::NextUrl { path: None, .. } => stated_url(facts)
+                .or_else(|| next_link(facts.headers).map(StatedNext::Url))
+                .or_else(|| named_url(facts)),
             PageKind::Cursor {
                 cursor_path: None,
                 next_url_path: None,
@@ -169,6 +169,16 @@ fn stated_url(facts: &ResponseFacts<'_>) -> Option<StatedNext> {
         let text = text(facts.envelope.get(*name)?)?;
         (*is_url || looks_like_url(&text)).then_some(StatedNext::Url(text))
     })
+}
+
+/// Where the document says that the next page is a URL, it may be as short as `2.json`.
+fn named_url(facts: &ResponseFacts<'_>) -> Option<StatedNext> {
+    URL_NAMES
+        .iter()
+        .find_map(|(name, _)| match facts.envelope.get(*name)? {
+            Value::String(text) if !text.trim().is_empty() => Some(StatedNext::Url(text.clone())),
+            _ => None,
+        })
 }
 
 fn looks_like_url(text: &str) -> bool {
@@ -319,6 +329,36 @@ mod tests {
         ];
         for (values, link, expected) in cases {
             assert_eq!(discovered(&values, link), expected, "{values} {link:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_the_document_announces_may_look_like_a_token() {
+        let kind = PageKind::NextUrl {
+            path: None,
+            size_param: None,
+        };
+        let no_headers = HeaderMap::new();
+        for (values, expected) in [
+            (json!({"next": "2.json"}), Some("2.json")),
+            (
+                json!({"next": "abc", "links.next": "/page/2"}),
+                Some("/page/2"),
+            ),
+            (json!({"next": 2}), None),
+            (json!({"next": "  "}), None),
+            (json!({"next": null, "next_url": "b"}), Some("b")),
+        ] {
+            let facts = ResponseFacts {
+                headers: &no_headers,
+                captured: &[],
+                envelope: &envelope(&values),
+            };
+            assert_eq!(
+                Captures::default().next(&kind, &facts),
+                expected.map(|url| StatedNext::Url(url.to_owned())),
+                "{values}"
+            );
         }
     }
 
