@@ -91,8 +91,13 @@ pub(super) fn transport(error: reqwest::Error, doing: &str) -> Failure {
             .into();
     }
     if let Some(tls) = find_tls_error(&error) {
+        let kind = if refuses_certificate(tls) {
+            ErrorKind::Auth
+        } else {
+            ErrorKind::SourceUnavailable
+        };
         return Error::new(
-            ErrorKind::SourceUnavailable,
+            kind,
             format!("failed to {doing}: the TLS connection was refused: {tls}"),
         )
         .with_retry(Retry::Never)
@@ -131,6 +136,27 @@ pub(super) fn timed_out(what: &str, limit: Duration) -> Failure {
             format!("{what} took longer than {} s", limit.as_secs_f64()),
         )
         .with_help("raise `global_config.timeout_seconds` if the API is known to be slow"),
+    )
+}
+
+/// The server didn't take our certificate, or wanted one.
+fn refuses_certificate(error: &rustls::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    matches!(
+        error,
+        rustls::Error::AlertReceived(
+            Alert::CertificateRequired
+                | Alert::NoCertificate
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                // Of a signature.
+                | Alert::DecryptError
+                | Alert::AccessDenied
+        )
     )
 }
 

@@ -119,6 +119,8 @@ fn error(head: &Head<'_>) -> Error {
         .unwrap_or_default();
     let message = format!("the API answered with status {status}{name}");
     let error = match status {
+        _ if refuses_certificate(head) => Error::new(ErrorKind::Auth, message)
+            .with_help("check `auth_config.client_certificate`: whether the API asks for one, and who has to have signed it"),
         401 | 403 | 407 => Error::new(ErrorKind::Auth, message).with_help(match status {
             403 => "the credentials are known but may not read this: check what they are allowed to",
             _ => "check `auth`, `auth_config` and the secret behind it",
@@ -138,6 +140,20 @@ fn error(head: &Head<'_>) -> Error {
             }),
     };
     with_reason(error, head)
+}
+
+/// nginx answers so where it wants a client certificate: with two statuses of its own, which it shows as 400 unless told otherwise.
+fn refuses_certificate(head: &Head<'_>) -> bool {
+    let says_so = |reason: &String| {
+        ["No required SSL certificate", "The SSL certificate error"]
+            .iter()
+            .any(|text| reason.contains(text))
+    };
+    match head.status.as_u16() {
+        495 | 496 => true,
+        400 => head.reason.as_ref().is_some_and(says_so),
+        _ => false,
+    }
 }
 
 fn with_reason(error: Error, head: &Head<'_>) -> Error {
@@ -203,6 +219,36 @@ mod tests {
         assert!(matches!(judged(200, &none, &[], false), Verdict::Page));
         assert!(matches!(judged(206, &none, &[], false), Verdict::Page));
         assert!(matches!(judged(204, &none, &[], false), Verdict::Empty));
+    }
+
+    #[test]
+    fn a_refused_client_certificate_is_an_auth_error() {
+        for (status, reason, kind) in [
+            (496, None, ErrorKind::Auth),
+            (495, None, ErrorKind::Auth),
+            (
+                400,
+                Some("400 No required SSL certificate was sent"),
+                ErrorKind::Auth,
+            ),
+            (400, Some("400 The SSL certificate error"), ErrorKind::Auth),
+            (
+                400,
+                Some("400 The plain HTTP request was sent to HTTPS port"),
+                ErrorKind::SourceData,
+            ),
+            (400, None, ErrorKind::SourceData),
+        ] {
+            let head = Head {
+                status: StatusCode::from_u16(status).unwrap(),
+                limits: &ServerLimits::default(),
+                sent_at: Duration::ZERO,
+                reason: reason.map(str::to_owned),
+                has_token: false,
+            };
+            let failure = failure(judge(&head, &[]));
+            assert_eq!(failure.error.kind(), kind, "{status} {reason:?}");
+        }
     }
 
     #[test]

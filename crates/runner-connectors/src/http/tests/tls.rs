@@ -170,7 +170,17 @@ async fn a_client_certificate_is_shown_from_a_text_a_file_or_a_secret() {
     let client = clients.sign("client");
 
     let error = trusting(&url, &authority).fails().await;
-    assert_eq!(error.kind(), ErrorKind::SourceUnavailable, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Auth, "{error:?}");
+    // One of somebody else's.
+    let mut foreign = trusting(&url, &authority);
+    let stranger = authority.sign("client");
+    foreign.http.auth.client_certificate = Some(ClientCertificate {
+        certificate: stranger.certificate,
+        key: stranger.key,
+        ca: None,
+    });
+    let error = foreign.fails().await;
+    assert_eq!(error.kind(), ErrorKind::Auth, "{error:?}");
 
     let folder = tempfile::tempdir().unwrap();
     let key_file = folder.path().join("key.pem");
