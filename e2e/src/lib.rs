@@ -17,6 +17,7 @@ mod process;
 pub mod provision;
 pub mod readers;
 mod requirement;
+mod secrets;
 pub mod servers;
 mod small_disk;
 mod three_sinks;
@@ -32,6 +33,7 @@ pub use mock::Mock;
 pub use ports::{free_port, free_ports};
 pub use process::{Process, Signal, is_stopped, wait_until};
 pub use requirement::{SKIPS_VARIABLE, in_ci, report_skip, require};
+pub use secrets::write_secrets;
 pub use small_disk::{Attempt, on_small_disk};
 pub use three_sinks::ThreeSinks;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
@@ -131,6 +131,11 @@ impl<'a> Readers<'a> {
         )
     }
 
+    /// DuckDB on the Parquet files below each folder of `root`, by its name; `column` is summed and its values are told apart.
+    pub fn parquet_folders(&self, root: &Path, column: &str) -> Result<BTreeMap<String, Tally>> {
+        read(self.script("parquet_folders.py").arg(root).arg(column))
+    }
+
     /// A Python of the readers' environment, for a check that only one test makes.
     pub fn python(&self) -> Command {
         let mut command = Command::new(self.component.join("bin/python"));
@@ -188,7 +193,7 @@ pub fn postgres(server: &Postgres, table: &str, question: &Question<'_>) -> Resu
     serde_json::from_str(&answer).with_context(|| format!("psql printed no tally: {answer}"))
 }
 
-fn read(command: &mut Command) -> Result<Tally> {
+fn read<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
     let printed = printed(command)?;
     serde_json::from_str(&printed)
         .with_context(|| format!("{command:?} printed no tally: {printed}"))

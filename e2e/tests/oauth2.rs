@@ -1,12 +1,6 @@
 //! Tokens from a certified OAuth2 server: client credentials, and refresh tokens that are good for one use.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use runner_e2e::{
@@ -15,6 +9,7 @@ use runner_e2e::{
     readers::{Question, Readers},
     repository, require,
     servers::{CLIENT_SECRET, OauthServer},
+    write_secrets,
 };
 use serde_json::{Value, json};
 
@@ -33,16 +28,11 @@ fn run(server: &OauthServer, folder: &Path, grant: &str) -> Result<Outcome> {
         .run()
 }
 
-fn write_secrets(folder: &Path, keys: &Value) -> Result<()> {
-    let path = folder.join("secrets.json");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(json!({ "tests/oauth2": keys }).to_string().as_bytes())?;
-    Ok(())
+fn keep(folder: &Path, keys: &Value) -> Result<()> {
+    write_secrets(
+        &folder.join("secrets.json"),
+        &json!({ "tests/oauth2": keys }),
+    )
 }
 
 fn items(python: &Path, folder: &Path) -> Result<u64> {
@@ -61,7 +51,7 @@ fn client_credentials_are_exchanged_for_a_token_and_a_wrong_secret_is_an_auth_er
     let server = OauthServer::start(&component, Duration::from_mins(1), Duration::ZERO)?;
     let folder = tempfile::tempdir()?;
 
-    write_secrets(folder.path(), &json!({"client_secret": "not-the-secret"}))?;
+    keep(folder.path(), &json!({"client_secret": "not-the-secret"}))?;
     let refused = run(&server, folder.path(), "client_credentials")?;
     assert_eq!(
         refused.json()?["error"]["kind"],
@@ -75,7 +65,7 @@ fn client_credentials_are_exchanged_for_a_token_and_a_wrong_secret_is_an_auth_er
     );
     assert_eq!(items(&python, folder.path())?, 0);
 
-    write_secrets(folder.path(), &json!({"client_secret": CLIENT_SECRET}))?;
+    keep(folder.path(), &json!({"client_secret": CLIENT_SECRET}))?;
     let loaded = run(&server, folder.path(), "client_credentials")?;
     assert_eq!(loaded.code, Some(0), "{}", loaded.describe());
     assert!(
@@ -99,7 +89,7 @@ fn a_rotated_refresh_token_is_written_back_so_that_the_next_run_has_it() -> Resu
     let server = OauthServer::start(&component, Duration::from_mins(1), Duration::ZERO)?;
     let folder = tempfile::tempdir()?;
     let first = server.refresh_token();
-    write_secrets(
+    keep(
         folder.path(),
         &json!({"client_secret": CLIENT_SECRET, "refresh_token": first}),
     )?;
@@ -132,7 +122,7 @@ fn a_token_that_expires_on_the_way_is_renewed() -> Result<()> {
     // A page takes longer than a token lives: each finds the token of the one before expired.
     let server = OauthServer::start(&component, Duration::from_secs(2), Duration::from_secs(3))?;
     let folder = tempfile::tempdir()?;
-    write_secrets(folder.path(), &json!({"client_secret": CLIENT_SECRET}))?;
+    keep(folder.path(), &json!({"client_secret": CLIENT_SECRET}))?;
     let outcome = run(&server, folder.path(), "client_credentials")?;
     assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
     assert_eq!(items(&python, folder.path())?, ITEMS);

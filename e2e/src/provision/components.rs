@@ -117,7 +117,15 @@ pub const BENCH_FAUCET: Component = Component {
     },
 };
 
-/// Serves static files.
+/// Django REST framework and Tastypie: their paginators, authentications and throttles.
+pub const REST_FRAMEWORKS: Component = Component {
+    name: "rest-frameworks",
+    recipe: Recipe::Pip {
+        requirements: include_str!("../../requirements/rest-frameworks.txt"),
+    },
+};
+
+/// Serves static files, to whom it is told to and as often as it is told to.
 pub const NGINX: Component = Component {
     name: "nginx",
     recipe: Recipe::Pip {
@@ -126,8 +134,9 @@ pub const NGINX: Component = Component {
 };
 
 /// Everything that `cargo xtask test` needs.
-pub const SERVERS: [&Component; 8] = [
+pub const SERVERS: [&Component; 9] = [
     &DATASETTE,
+    &REST_FRAMEWORKS,
     &FLIGHTS,
     &READERS,
     &SPARK,

@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use anyhow::Result;
 
-use super::answers;
+use super::{Answered, answered, answers};
 use crate::{
     free_port,
     process::{Process, Signal},
@@ -54,6 +54,11 @@ impl Datasette {
             .lines()
             .filter(|line| line.contains(&wanted))
             .count()
+    }
+
+    /// Every request that was answered.
+    pub fn answered(&self) -> Vec<Answered> {
+        answered(&self.process.log())
     }
 
     pub fn process(&self) -> &Process {

@@ -1,17 +1,21 @@
-//! nginx: static files, quick enough that the server isn't what a benchmark measures.
+//! nginx: static files, quick enough that the server isn't what a benchmark measures, and given to whom and as often as it is told to.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Result;
 
-use super::answers;
+use super::{Answered, answered, answers};
 use crate::{
     free_port,
     process::{Process, Signal},
     provision::program,
 };
 
-/// A running nginx that serves a folder.
+/// A running nginx.
 #[derive(Debug)]
 pub struct Nginx {
     process: Process,
@@ -21,10 +25,31 @@ pub struct Nginx {
 impl Nginx {
     /// Serves the files below `root`.
     pub fn start(component: &Path, root: &Path) -> Result<Self> {
+        Self::serve(component, |_, port| {
+            format!(
+                "  access_log off;\n  server {{\n    listen 127.0.0.1:{port};\n    root {};\n  }}\n",
+                root.display()
+            )
+        })
+    }
+
+    /// Serves by directives of the block `http`, for the port that they are given, and remembers who asked.
+    pub fn configured(component: &Path, directives: impl FnOnce(u16) -> String) -> Result<Self> {
+        Self::serve(component, |folder, port| {
+            format!(
+                "  log_format asked '\"$request\" $status';\n  access_log {} asked;\n{}",
+                access_log(folder).display(),
+                directives(port)
+            )
+        })
+    }
+
+    fn serve(component: &Path, directives: impl FnOnce(&Path, u16) -> String) -> Result<Self> {
         let port = free_port()?;
         let folder = tempfile::tempdir()?;
         let configuration = folder.path().join("nginx.conf");
-        fs::write(&configuration, configuration_for(folder.path(), root, port))?;
+        let directives = directives(folder.path(), port);
+        fs::write(&configuration, configuration_of(folder.path(), &directives))?;
         let mut command = Command::new(program(component, "nginx")?);
         command
             .arg("-p")
@@ -47,23 +72,32 @@ impl Nginx {
         self.port
     }
 
+    /// Every request that was answered, where the server remembers them.
+    pub fn answered(&self) -> Result<Vec<Answered>> {
+        let log = fs::read_to_string(access_log(self.process.folder()))?;
+        Ok(answered(&log))
+    }
+
     pub fn process(&self) -> &Process {
         &self.process
     }
 }
 
 /// One process in the foreground, so that the pid we hold is all there is to stop.
-fn configuration_for(folder: &Path, root: &Path, port: u16) -> String {
+fn configuration_of(folder: &Path, directives: &str) -> String {
     let temporary: Vec<String> = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
         .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", folder.display()))
         .collect();
     format!(
-        "daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nevents {{}}\nhttp {{\n{}  access_log off;\n  \
-         sendfile on;\n  tcp_nopush on;\n  keepalive_requests 100000;\n  types {{ application/json json; text/csv csv; }}\n  \
-         server {{\n    listen 127.0.0.1:{port};\n    root {root};\n  }}\n}}\n",
+        "daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nevents {{}}\nhttp {{\n{}  \
+         sendfile on;\n  tcp_nopush on;\n  keepalive_requests 100000;\n  types {{ application/json json; text/csv csv; }}\n\
+         {directives}}}\n",
         temporary.concat(),
         folder = folder.display(),
-        root = root.display(),
     )
+}
+
+fn access_log(folder: &Path) -> PathBuf {
+    folder.join("access.log")
 }
