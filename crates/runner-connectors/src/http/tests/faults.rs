@@ -489,6 +489,7 @@ async fn every_format_and_encoding_is_read_by_what_the_response_says() {
             headers: answer.headers.clone(),
             body: answer.body.clone(),
             delay: answer.delay,
+            under_way: None,
         })
         .await;
         let mut fixture = Fixture::new(&server.url);

@@ -8,7 +8,7 @@ use runner_spec::model::ProviderType;
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, chain, path, read};
-use super::server::{Answer, Asked, Server, rows};
+use super::server::{Answer, Asked, Server, UnderWay, rows};
 
 fn offset() -> PageKind {
     PageKind::Offset {
@@ -323,18 +323,14 @@ async fn pages_ahead_are_delivered_in_order_and_bounded_by_parallelism() {
     let most = Arc::new(AtomicUsize::new(0));
     let (counter, peak) = (Arc::clone(&under_way), Arc::clone(&most));
     let server = Server::start(move |asked| {
-        let now = counter.fetch_add(1, Ordering::SeqCst) + 1;
+        let (under_way, now) = UnderWay::begin(&counter);
         peak.fetch_max(now, Ordering::SeqCst);
         let (found, _) = page(asked, 200, 10);
         // Later pages answer sooner.
         let delay = Duration::from_millis((40 - asked.number("offset").unwrap() / 6).min(30));
-        let counter = Arc::clone(&counter);
-        // A request is under way until it is answered.
-        tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            counter.fetch_sub(1, Ordering::SeqCst);
-        });
-        Answer::json(&json!({ "data": found })).after(delay)
+        Answer::json(&json!({ "data": found }))
+            .after(delay)
+            .ending(under_way)
     })
     .await;
     let mut fixture = Fixture::new(&server.url).pages(offset(), Some(10));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,7 +41,12 @@ pub(super) struct Answer {
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<Piece>,
     pub(super) delay: Duration,
+    pub(super) under_way: Option<UnderWay>,
 }
+
+/// A request that has not been answered: counted until then.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<AtomicUsize>);
 
 /// A piece of a body.
 #[derive(Clone, Debug)]
@@ -70,6 +76,20 @@ impl Server {
 
     pub(super) fn count(&self) -> usize {
         self.asked.lock().unwrap().len()
+    }
+}
+
+impl UnderWay {
+    /// One more, and how many there are with it.
+    pub(super) fn begin(count: &Arc<AtomicUsize>) -> (Self, usize) {
+        let now = count.fetch_add(1, Ordering::SeqCst) + 1;
+        (Self(Arc::clone(count)), now)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -132,6 +152,7 @@ impl Answer {
             headers: vec![("content-type".to_owned(), content_type.to_owned())],
             body: vec![Piece::Bytes(body.into())],
             delay: Duration::ZERO,
+            under_way: None,
         }
     }
 
@@ -145,6 +166,7 @@ impl Answer {
             headers: Vec::new(),
             body: Vec::new(),
             delay: Duration::ZERO,
+            under_way: None,
         }
     }
 
@@ -155,6 +177,12 @@ impl Answer {
 
     pub(super) fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
+        self
+    }
+
+    /// The request is under way until it is answered.
+    pub(super) fn ending(mut self, under_way: UnderWay) -> Self {
+        self.under_way = Some(under_way);
         self
     }
 
