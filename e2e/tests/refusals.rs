@@ -20,6 +20,9 @@ const SIZE: Size = Size {
     page_delay: Duration::ZERO,
 };
 
+/// The exit code for what isn't there.
+const NOT_FOUND: i32 = 16;
+
 /// Iceberg, PostgreSQL and Parquet in this order; PostgreSQL has a constraint that no row meets, put there after the rows were prepared.
 fn blocked_feed<'a>(
     postgres: &'a Postgres,
@@ -73,7 +76,7 @@ fn a_sink_that_refuses_for_good_keeps_the_job_and_its_rows_until_it_is_retried()
 }
 
 #[test]
-fn a_sink_that_is_given_up_leaves_the_others_whole_and_the_run_partial() -> Result<()> {
+fn a_sink_that_is_given_up_leaves_the_others_whole_and_gets_its_rows_later() -> Result<()> {
     let (Some(postgres), Some(python)) = (require(&POSTGRES), require(&READERS)) else {
         return Ok(());
     };
@@ -106,5 +109,29 @@ fn a_sink_that_is_given_up_leaves_the_others_whole_and_the_run_partial() -> Resu
     let abandoned = feed.command(&arguments).succeed()?.json()?;
     assert_eq!(abandoned["partial"], true, "{abandoned}");
     assert_eq!(rows(&feed)?, [SIZE.rows, SIZE.rows, 0]);
-    Ok(())
+
+    // Its rows are kept, and loaded once wherever the process dies.
+    postgres.psql("ALTER TABLE public.rows DROP CONSTRAINT none")?;
+    feed.command(&["gc"]).succeed()?;
+    let replay = || feed.command(&["jobs", "replay", &job, "--sink", &load]);
+    for point in [
+        "prepare.before:1",
+        "prepare.after:1",
+        "commit.*.before:1",
+        "commit.*.during:1",
+        "commit.*.after:1",
+    ] {
+        let died = replay().env("INGESTION_RUNNER_FAULT", point).run()?;
+        ensure!(died.code.is_none(), "`{point}`: {}", died.describe());
+    }
+    replay().succeed()?;
+    feed.check_exact()?;
+    let again = replay().run()?;
+    ensure!(
+        again.code == Some(NOT_FOUND) && again.stderr.contains("on hold"),
+        "{}",
+        again.describe()
+    );
+    feed.command(&["gc"]).succeed()?;
+    feed.check_exact()
 }

@@ -1,9 +1,12 @@
 //! The index of quarantined rows: which files hold rows that failed, what became of their run, and which rows were replayed.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::SchemaRecord;
 use crate::error::Result;
 use crate::ids::{FeedId, JobId, Operator, Seq, TenantId};
 use crate::job::{Claim, Job, JobState};
@@ -80,9 +83,34 @@ pub struct Hold {
     pub seq: Seq,
     pub load: String,
     pub reason: String,
+    /// As they were prepared for the commit that never came.
     pub parts: Vec<Part>,
+    /// As they were sealed: a later commit prepares them anew, since the table may have changed.
+    #[serde(default)]
+    pub sealed: Vec<Part>,
+    /// By the streams and transforms that the rows come from.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, SealedInput>,
     pub held_by: Operator,
     pub held_at: DateTime<Utc>,
+}
+
+/// What reading the sealed parts of one input takes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SealedInput {
+    pub schemas: Vec<SchemaRecord>,
+    /// Last generation of the chains that started over.
+    pub generations: BTreeMap<u64, u32>,
+}
+
+impl Hold {
+    /// Every part that must stay while this does.
+    pub fn part_names(&self) -> impl Iterator<Item = &str> {
+        self.parts
+            .iter()
+            .chain(&self.sealed)
+            .map(|part| part.name.as_str())
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,8 +138,9 @@ pub trait QuarantineStore: Send + Sync {
     async fn reserved(&self, claim: &Claim) -> Result<Vec<RowRange>>;
     /// Rows of a part that were replayed.
     async fn replayed(&self, tenant: &TenantId, job: &JobId, part: &str) -> Result<Vec<RowRange>>;
+    /// Those that are not released: the job that loads one releases it by its end, in the same transaction.
     async fn holds(&self, tenant: &TenantId, feed: Option<&str>) -> Result<Vec<Hold>>;
-    /// Ends a hold, whose rows were replayed or are given up for good; its parts can be discarded then.
+    /// Ends a hold whose rows are given up for good; its parts can be discarded then.
     async fn release_hold(
         &self,
         tenant: &TenantId,

@@ -23,6 +23,10 @@ const STORED_PER_PAGE: u32 = 1_000;
 impl Attempt<'_> {
     pub(crate) async fn finish(&self, job: &Job) -> Result<(), Halt> {
         fault::point("cursor.before");
+        // Its rows were read by another job, which has moved the cursor.
+        if job.plan.held.is_some() {
+            return self.record(Transition::Completed).await;
+        }
         // A job that commits is never ended by what fails here: the next attempt moves the same cursors.
         self.advance(job).await.map_err(Halt::Left)?;
         fault::point("cursor.after");

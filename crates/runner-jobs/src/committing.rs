@@ -8,7 +8,7 @@ use runner_core::{Error, ErrorKind, Result, Retry, fault};
 use runner_plan::LoadPlan;
 
 use crate::attempt::{Attempt, Halt};
-use crate::loads::{load_context, parts_of};
+use crate::loads::{load_context, parts_of, sealed_parts};
 
 /// The first wait after a commit that failed; doubled by each that follows.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -22,7 +22,7 @@ impl Attempt<'_> {
     pub(crate) async fn prepare(&self, job: &Job) -> Result<(), Halt> {
         self.stage("prepare");
         fault::point("prepare.before");
-        let parts = self.ports.checkpoints.parts(self.claim).await?;
+        let parts = sealed_parts(self.ports, self.claim, job).await?;
         let mut prepared = Vec::with_capacity(job.plan.loads.len());
         for load in &job.plan.loads {
             self.go_on()?;

@@ -16,6 +16,11 @@ impl Attempt<'_> {
         if job.state == JobState::Queued {
             self.record(Transition::To(JobState::Preparing)).await?;
         }
+        if job.plan.held.is_some() {
+            // Everything was read and sealed, and has passed its gates, when the sink was given up.
+            self.record(Transition::To(JobState::Running)).await?;
+            return self.record(Transition::To(JobState::Gating)).await;
+        }
         self.reserve(job).await?;
         let context = self.run_context(job);
         let handle = match self.known_run(job).await? {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use runner_core::commit::{LoadContext, masked_columns, table_columns};
 use runner_core::job::{Claim, Job};
 use runner_core::part::Output;
-use runner_core::{LoadId, Part, Result};
+use runner_core::quarantine::{Hold, SealedInput};
+use runner_core::{Error, ErrorKind, LoadId, Part, Result};
 use runner_plan::LoadPlan;
-use runner_plan::model::{ColumnField, ColumnType};
+use runner_plan::model::{ColumnField, ColumnType, Held};
 use runner_spec::model::WriteMode;
 
-use crate::replace::{Coverage, input_name};
+use crate::replace::Coverage;
 use crate::runner::Ports;
 
 /// A page of chain outcomes.
@@ -34,22 +35,22 @@ pub(crate) async fn load_context(
     let mut versions = BTreeMap::new();
     let mut generations = BTreeMap::new();
     let mut columns: Vec<ColumnField> = Vec::new();
-    for input in &load.inputs {
-        let name = input_name(input);
+    let sealed = inputs(ports, claim, job, load).await?;
+    for (name, input) in &sealed {
         let masking = job
             .plan
             .stream(name)
             .map(|stream| stream.masking.as_slice())
             .unwrap_or_default();
         let mut last = None;
-        for schema in ports.checkpoints.schemas(claim, name).await? {
+        for schema in &input.schemas {
             let rows = table_columns(load, &masked_columns(&schema.columns, masking));
             last = Some(rows.clone());
-            versions.insert((name.to_owned(), schema.version), rows);
+            versions.insert((name.clone(), schema.version), rows);
         }
         take_up(&mut columns, last.unwrap_or_default());
-        for (chain, generation) in ports.checkpoints.generations(claim, name).await? {
-            generations.insert((name.to_owned(), chain), generation);
+        for (chain, generation) in &input.generations {
+            generations.insert((name.clone(), *chain), *generation);
         }
     }
     if columns.is_empty() {
@@ -70,8 +71,62 @@ pub(crate) async fn load_context(
         oldest_unfinished: ports.jobs.oldest_unfinished(&job.feed).await?,
         replace_bounds: replace_bounds(ports, claim, job, load).await?,
         insert_only: job.plan.inserts_only(load),
-        is_replay: job.plan.replay.is_some(),
+        is_replay: job.plan.is_replay(),
     })
+}
+
+/// What the job has sealed for its loads; for one that loads what another has on hold, that.
+pub(crate) async fn sealed_parts(ports: &Ports, claim: &Claim, job: &Job) -> Result<Vec<Part>> {
+    match &job.plan.held {
+        None => ports.checkpoints.parts(claim).await,
+        Some(held) => Ok(hold(ports, job, held).await?.sealed),
+    }
+}
+
+/// The inputs of a load, in their order.
+async fn inputs(
+    ports: &Ports,
+    claim: &Claim,
+    job: &Job,
+    load: &LoadPlan,
+) -> Result<Vec<(String, SealedInput)>> {
+    let mut held = match &job.plan.held {
+        None => None,
+        Some(held) => Some(hold(ports, job, held).await?.inputs),
+    };
+    let mut inputs = Vec::with_capacity(load.inputs.len());
+    for input in &load.inputs {
+        let name = input.name();
+        let sealed = match &mut held {
+            Some(held) => held.remove(name).unwrap_or_default(),
+            None => SealedInput {
+                schemas: ports.checkpoints.schemas(claim, name).await?,
+                generations: ports.checkpoints.generations(claim, name).await?,
+            },
+        };
+        inputs.push((name.to_owned(), sealed));
+    }
+    Ok(inputs)
+}
+
+async fn hold(ports: &Ports, job: &Job, held: &Held) -> Result<Hold> {
+    let feed = &job.feed;
+    let holds = ports
+        .quarantine
+        .holds(&feed.tenant, Some(&feed.name))
+        .await?;
+    holds
+        .into_iter()
+        .find(|hold| hold.job.as_str() == held.job && hold.load == held.load)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "job `{}` has no rows of `{}` on hold any more",
+                    held.job, held.load
+                ),
+            )
+        })
 }
 
 /// A windowed replace takes away what the read windows cover, and nothing else.
@@ -86,7 +141,7 @@ async fn replace_bounds(
     }
     let mut coverage = Coverage::default();
     for input in &load.inputs {
-        let name = input_name(input);
+        let name = input.name();
         let stream = job.plan.stream(name);
         if stream.is_none_or(|stream| stream.incremental.is_none()) {
             continue;

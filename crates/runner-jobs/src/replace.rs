@@ -50,7 +50,7 @@ fn refused_load(
     let rows: u64 = load
         .inputs
         .iter()
-        .map(|input| state(input_name(input)).totals.rows_passed)
+        .map(|input| state(input.name()).totals.rows_passed)
         .sum();
     (rows == 0).then(|| {
         format!(
@@ -65,7 +65,7 @@ fn sources(plan: &Plan, inputs: &[Input]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut open: Vec<&Input> = inputs.iter().collect();
     while let Some(input) = open.pop() {
-        let name = input_name(input);
+        let name = input.name();
         if names.iter().any(|known| known == name) {
             continue;
         }
@@ -80,12 +80,6 @@ fn sources(plan: &Plan, inputs: &[Input]) -> Vec<String> {
         }
     }
     names
-}
-
-pub(crate) fn input_name(input: &Input) -> &str {
-    match input {
-        Input::Stream(name) | Input::Transform(name) => name,
-    }
 }
 
 /// The names by which [`ChainEnd`](runner_core::ChainEnd) is counted.

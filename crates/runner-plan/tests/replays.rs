@@ -149,3 +149,39 @@ fn a_replay_loads_its_streams_alone_and_masks_nothing_twice() {
     let stored = serde_json::to_value(planned(|_| {})).unwrap();
     assert!(stored.get("replay").is_none());
 }
+
+#[test]
+fn what_is_on_hold_for_a_sink_is_loaded_into_that_sink_alone() {
+    let sinks = |mode: &str| {
+        json!([
+            {"type": "parquet", "table_name": "orders", "write_mode": mode, "primary_key": ["id"], "config": {"path": "a"}},
+            {"type": "parquet", "table_name": "copy", "config": {"path": "b"}},
+        ])
+    };
+    for (mode, refusal) in [
+        ("append", None),
+        ("merge", None),
+        ("replace", Some("is replaced by every run")),
+    ] {
+        let plan = planned(|document| {
+            document["provider"]["sinks"] = sinks(mode);
+            document["provider"]["endpoints"][1]["primary_key"] = json!(["id"]);
+        });
+        let load = plan.loads[0].id.clone();
+        match (plan.into_held("job-1", &load), refusal) {
+            (Ok(mut held), None) => {
+                let loads: Vec<_> = held.loads.iter().map(|load| &load.id).collect();
+                assert_eq!(loads, [&load], "{mode}");
+                assert!(held.is_replay() && !held.moves_cursor, "{mode}");
+                // Rows that know the number of their run lose to those of later runs alone.
+                assert!(!held.inserts_only(&held.loads[0]), "{mode}");
+                held.loads[0].load_columns = false;
+                assert_eq!(held.inserts_only(&held.loads[0]), mode == "merge");
+            }
+            (Err(why), Some(refusal)) => assert!(why.contains(refusal), "{mode}: {why}"),
+            (outcome, _) => panic!("{mode}: {outcome:?}"),
+        }
+    }
+    let error = planned(|_| ()).into_held("job-1", "9:nothing").unwrap_err();
+    assert!(error.contains("`9:nothing`"), "{error}");
+}

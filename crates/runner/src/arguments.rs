@@ -169,13 +169,25 @@ pub(crate) enum JobsCommand {
     Resume { id: String },
     /// Try again to commit a job that is blocked on a sink
     Retry { id: String },
-    /// Give up one sink of a job that can't commit; the rest and the cursor go on
+    /// Give up one sink of a job that can't commit; the rest and the cursor go on, and its rows are kept for `jobs replay`
     Abandon {
         id: String,
         #[arg(long, value_name = "SINK")]
         sink: String,
         #[arg(long, value_name = "WHY")]
         reason: String,
+    },
+    /// Load the rows of a sink that was given up
+    Replay {
+        id: String,
+        #[arg(long, value_name = "SINK")]
+        sink: String,
+    },
+    /// Give the rows of a sink that was given up away for good
+    Drop {
+        id: String,
+        #[arg(long, value_name = "SINK")]
+        sink: String,
     },
     /// Stop a job
     Cancel { id: String },

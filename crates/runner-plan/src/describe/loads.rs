@@ -2,15 +2,14 @@
 
 use runner_spec::model::WriteMode;
 
-use super::input_name;
 use super::page::Page;
-use crate::model::{AddedColumn, Catalog, Delivery, LoadPlan, Plan, Target};
+use crate::model::{AddedColumn, Catalog, Delivery, Input, LoadPlan, Plan, Target};
 use crate::planner::{kind_name, partition_text};
 
 pub(super) fn describe(plan: &Plan, page: &mut Page) {
     for load in &plan.loads {
         page.heading(&format!("Table {} of sink {}", load.table, load.sink_name));
-        let inputs: Vec<&str> = load.inputs.iter().map(input_name).collect();
+        let inputs: Vec<&str> = load.inputs.iter().map(Input::name).collect();
         let role = if load.is_declared {
             "the declared table"
         } else {

@@ -12,7 +12,7 @@ mod tests;
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{Input, Plan, TransformPlan};
+use crate::model::{Plan, TransformPlan};
 use crate::planner::engine_name;
 use crate::windows::format_duration;
 use page::Page;
@@ -137,7 +137,7 @@ fn timeouts(plan: &Plan) -> String {
 fn describe_transform(transform: &TransformPlan, details: &Details, page: &mut Page) {
     page.heading(&format!("Transform {}", transform.name));
     let views = transform.views.iter().map(|(view, input)| {
-        let stands_for = input_name(input);
+        let stands_for = input.name();
         if view == stands_for {
             view.clone()
         } else {
@@ -173,12 +173,6 @@ fn describe_transform(transform: &TransformPlan, details: &Details, page: &mut P
         ]
     });
     page.table("Casts", casts);
-}
-
-fn input_name(input: &Input) -> &str {
-    match input {
-        Input::Stream(name) | Input::Transform(name) => name,
-    }
 }
 
 fn gates(plan: &Plan, page: &mut Page) {

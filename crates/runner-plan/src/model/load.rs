@@ -51,6 +51,14 @@ pub enum Input {
     Transform(String),
 }
 
+impl Input {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Stream(name) | Self::Transform(name) => name,
+        }
+    }
+}
+
 /// Where rows really go, with everything that its sink needs. Strings that may hold secrets are templates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]

@@ -19,7 +19,7 @@ pub use load::{
     AddedColumn, Catalog, Delivery, Input, LoadPlan, Partition, PartitionTransform, Redirection,
     Target,
 };
-pub use replay::{Replay, ReplayPart};
+pub use replay::{Held, Replay, ReplayPart};
 pub use source::{
     AllowedOrigins, Body, Chains, DataFormat, FileSource, HttpSource, IncrementalPlan,
     PAGE_VARIABLES, PageKind, PagePlacement, PagePlan, ParentField, RateLimit, RetryPolicy,
@@ -70,6 +70,9 @@ pub struct Plan {
     /// Load these rows of the quarantine instead of reading the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<Replay>,
+    /// Load what another job has on hold instead of reading the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
 }
 
 /// A window that the caller asks for, half-open; such a run moves no cursor.

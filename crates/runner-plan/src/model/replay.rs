@@ -1,4 +1,4 @@
-//! A replay: rows of the quarantine are loaded instead of what the source has.
+//! A replay: rows of the quarantine, or those that were read for a sink that was given up, are loaded instead of what the source has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +35,14 @@ pub struct ReplayPart {
     pub path: String,
     /// Numbers of the file's rows, half-open and in order.
     pub rows: Vec<(u64, u64)>,
+}
+
+/// Rows that a job has on hold for a sink that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub job: String,
+    /// [`LoadPlan::id`].
+    pub load: String,
 }
 
 impl Plan {
@@ -75,11 +83,45 @@ impl Plan {
             })
     }
 
+    /// Whether the rows of this run were read by an earlier one.
+    pub fn is_replay(&self) -> bool {
+        self.replay.is_some() || self.held.is_some()
+    }
+
     /// Whether this load leaves keys alone that are there.
     pub fn inserts_only(&self, load: &LoadPlan) -> bool {
-        self.replay.as_ref().is_some_and(|replay| {
-            load.write_mode == WriteMode::Merge && load.cursor_field.is_none() && !replay.overwrite
-        })
+        if load.write_mode != WriteMode::Merge || load.cursor_field.is_some() {
+            return false;
+        }
+        match (&self.replay, &self.held) {
+            (Some(replay), _) => !replay.overwrite,
+            // Rows that know their run's number lose to those of later runs, and to no others.
+            (None, Some(_)) => !load.load_columns,
+            (None, None) => false,
+        }
+    }
+
+    /// The plan of a run that loads what `job`, a run of this plan, has on hold for one of its loads; or why that can't be.
+    pub fn into_held(mut self, job: &str, load: &str) -> Result<Self, String> {
+        self.loads.retain(|known| known.id == load);
+        let Some(known) = self.loads.first() else {
+            return Err(format!("job `{job}` has no load `{load}`"));
+        };
+        if known.write_mode == WriteMode::Replace {
+            return Err(format!(
+                "`{}` is replaced by every run: the next one brings its rows",
+                known.table
+            ));
+        }
+        self.moves_cursor = false;
+        self.row_limit = None;
+        self.window = None;
+        self.replay = None;
+        self.held = Some(Held {
+            job: job.to_owned(),
+            load: load.to_owned(),
+        });
+        Ok(self)
     }
 
     /// The plan of a run that loads these rows. None of its streams may be refused ([`Plan::replay_refusal`]).

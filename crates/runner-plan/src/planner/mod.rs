@@ -122,6 +122,7 @@ fn build(context: Context<'_>, findings: &mut Findings) -> Plan {
         row_limit: options.limit,
         window,
         replay: None,
+        held: None,
     }
 }
 

@@ -304,7 +304,7 @@ async fn forget(connection: &mut SqliteConnection, key: i64, stream: &str) -> Re
         .map(drop)
 }
 
-async fn schemas(
+pub(super) async fn schemas(
     connection: &mut SqliteConnection,
     key: i64,
     stream: &str,

@@ -1,15 +1,18 @@
 //! What callers do to jobs: cancel, reopen, abandon. Each stands in the audit.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use runner_core::ids::Operator;
 use runner_core::job::Intervention;
-use runner_core::quarantine::Hold;
+use runner_core::part::Output;
+use runner_core::quarantine::{Hold, SealedInput};
 use runner_core::{Error, ErrorKind, JobState, Result};
 use sqlx::SqliteConnection;
 
 use super::jobs::{add_event, is_held};
 use super::rows::{self, StoredJob};
-use super::{audit, terminal};
+use super::{audit, checkpoints, terminal};
 use crate::error::During as _;
 
 pub(super) async fn apply(
@@ -107,6 +110,22 @@ async fn hold(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let job = &stored.job;
+    // What another job has on hold stays there.
+    if job.plan.held.is_some() {
+        return Ok(());
+    }
+    let mut inputs = BTreeMap::new();
+    let plan = job.plan.loads.iter().find(|known| known.id == load);
+    for input in plan.iter().flat_map(|load| &load.inputs) {
+        let name = input.name();
+        let held = SealedInput {
+            schemas: checkpoints::schemas(connection, stored.key, name).await?,
+            generations: checkpoints::generations(connection, stored.key, name).await?,
+        };
+        inputs.insert(name.to_owned(), held);
+    }
+    let mut sealed = checkpoints::parts(connection, stored.key).await?;
+    sealed.retain(|part| part.output == Output::Load(load.to_owned()));
     let parts = job
         .loads
         .iter()
@@ -120,6 +139,8 @@ async fn hold(
         load: load.to_owned(),
         reason: reason.to_owned(),
         parts,
+        sealed,
+        inputs,
         held_by: by.clone(),
         held_at: now,
     };

@@ -185,7 +185,7 @@ impl QuarantineStore for SqliteStore {
     }
 }
 
-/// Rows of a part that a replay may take: the quarantined ones of a completed run, or those on hold.
+/// Rows of a part that a replay may take: the quarantined ones of a completed run.
 async fn available(
     connection: &mut SqliteConnection,
     tenant: &TenantId,
@@ -211,20 +211,6 @@ async fn available(
             .with_help("its rows come again with the next run of the feed"));
         }
         return Ok(ranges::subtract(&[(0, file.part.rows)], &file.superseded));
-    }
-    let found: Vec<String> = sqlx::query_scalar(
-        "SELECT hold FROM holds WHERE tenant = ?1 AND job_id = ?2 AND is_released = 0",
-    )
-    .bind(tenant.as_str())
-    .bind(job.as_str())
-    .fetch_all(connection)
-    .await
-    .during("find rows on hold")?;
-    for text in &found {
-        let hold: Hold = rows::from_json("hold", text)?;
-        if let Some(held) = hold.parts.iter().find(|held| held.name == part) {
-            return Ok(vec![(0, held.rows)]);
-        }
     }
     Err(Error::new(
         ErrorKind::NotFound,

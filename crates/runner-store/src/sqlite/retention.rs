@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use runner_core::ids::FeedId;
 use runner_core::part::Output;
+use runner_core::quarantine::Hold;
 use runner_core::{Job, JobId, Part, Result};
 use sqlx::SqliteConnection;
 
@@ -78,7 +79,9 @@ pub(super) async fn undiscarded(
                 .during("look for holds")?;
         let mut parts = checkpoints::parts(connection, stored.key).await?;
         parts.retain(|part| !matches!(&part.output, Output::Load(load) if held.contains(load)));
-        found.push((stored.job, parts));
+        let mut job = stored.job;
+        job.loads.retain(|load| !held.contains(&load.load));
+        found.push((job, parts));
     }
     Ok(found)
 }
@@ -100,19 +103,57 @@ pub(super) async fn part_names(
     let mut names: BTreeSet<String> = recorded.into_iter().collect();
     let prepared: Vec<String> = sqlx::query_scalar(
         "SELECT l.prepared FROM loads AS l JOIN jobs AS j USING (job_key) JOIN feeds AS f USING (feed_key) \
-         WHERE f.tenant = ?1 AND f.name = ?2 AND l.prepared IS NOT NULL AND (j.parts_state <> 'discarded' \
-         OR EXISTS (SELECT 1 FROM holds AS h WHERE h.job_id = j.id AND h.load_id = l.load_id AND h.is_released = 0))",
+         WHERE f.tenant = ?1 AND f.name = ?2 AND l.prepared IS NOT NULL AND j.parts_state <> 'discarded'",
     )
     .bind(feed.tenant.as_str())
     .bind(&feed.name)
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await
     .during("read the names of parts")?;
     for text in &prepared {
         let parts: Vec<Part> = rows::from_json("parts", text)?;
         names.extend(parts.into_iter().map(|part| part.name));
     }
+    let holds: Vec<String> = sqlx::query_scalar(
+        "SELECT hold FROM holds WHERE tenant = ?1 AND feed = ?2 AND is_released = 0",
+    )
+    .bind(feed.tenant.as_str())
+    .bind(&feed.name)
+    .fetch_all(connection)
+    .await
+    .during("read the names of parts on hold")?;
+    for text in &holds {
+        let hold: Hold = rows::from_json("hold", text)?;
+        names.extend(hold.part_names().map(str::to_owned));
+    }
     Ok(names)
+}
+
+/// Ends a hold whose parts another job has committed: nothing of them is to be taken away. What its own job had left besides is
+/// swept as what no job knows.
+pub(super) async fn loaded_hold(
+    connection: &mut SqliteConnection,
+    feed: &FeedId,
+    job: &JobId,
+    load: &str,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE holds SET is_released = 1 WHERE tenant = ?1 AND job_id = ?2 AND load_id = ?3",
+    )
+    .bind(feed.tenant.as_str())
+    .bind(job.as_str())
+    .bind(load)
+    .execute(&mut *connection)
+    .await
+    .during("end a hold")?;
+    sqlx::query(
+        "UPDATE jobs SET parts_state = 'discarded' WHERE id = ?1 AND parts_state = 'leftover'",
+    )
+    .bind(job.as_str())
+    .execute(connection)
+    .await
+    .during("end a hold")
+    .map(drop)
 }
 
 /// Releases what an ended hold kept, so that its job's leftovers are looked at again.

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use runner_core::part::Output;
 use runner_core::quarantine::{QuarantineFile, QuarantineMark};
-use runner_core::{Job, Part, Result};
+use runner_core::{Job, JobId, Part, Result};
 use serde_json::{Value, json};
 use sqlx::{Row as _, SqliteConnection};
 
-use super::checkpoints;
 use super::rows::{self, StoredJob};
+use super::{checkpoints, retention};
 use crate::error::During as _;
 
 pub(super) async fn ended(
@@ -23,9 +23,13 @@ pub(super) async fn ended(
     if mark == QuarantineMark::Loaded {
         sqlx::query("UPDATE replays SET is_done = 1 WHERE replay_job_id = ?1")
             .bind(stored.job.id.as_str())
-            .execute(connection)
+            .execute(&mut *connection)
             .await
             .during("note replayed rows")?;
+        if let (Some(held), false) = (&stored.job.plan.held, stored.job.partial) {
+            let job = JobId::new(&held.job);
+            retention::loaded_hold(connection, &stored.job.feed, &job, &held.load).await?;
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use runner_core::checkpoint::StreamSummary;
 use runner_core::ids::{FeedId, Operator, TenantId, WorkerId};
 use runner_core::job::{Beat, Intervention, JobEvent, JobFilter, PartsState};
 use runner_core::part::{Output, PART_FORMAT};
-use runner_core::quarantine::{Hold, QuarantineFile, QuarantineMark};
+use runner_core::quarantine::{Hold, QuarantineFile, QuarantineMark, SealedInput};
 use runner_core::{
     Attempt, Claim, Created, Error, ErrorKind, Job, JobId, JobState, JobStore, NewJob, Part,
     Result, Seq, Transition,
@@ -255,13 +255,15 @@ impl JobStore for MemoryStore {
             .iter()
             .filter(|record| record.job.parts == PartsState::Leftover)
             .map(|record| {
-                let is_held = |part: &Part| {
-                    state.holds.iter().any(|hold| {
-                        hold.job == record.job.id && part.output == Output::Load(hold.load.clone())
-                    })
+                let is_held = |load: &str| {
+                    let mut holds = state.holds.iter();
+                    holds.any(|hold| hold.job == record.job.id && hold.load == load)
                 };
-                let parts = record.parts.iter().filter(|part| !is_held(part));
-                (record.job.clone(), parts.cloned().collect())
+                let mut parts = record.parts.clone();
+                parts.retain(|part| !matches!(&part.output, Output::Load(load) if is_held(load)));
+                let mut job = record.job.clone();
+                job.loads.retain(|load| !is_held(&load.load));
+                (job, parts)
             });
         Ok(page(leftover, limit))
     }
@@ -281,10 +283,7 @@ impl JobStore for MemoryStore {
             }
         }
         let held = state.holds.iter().filter(|hold| hold.feed == *feed);
-        names.extend(
-            held.flat_map(|hold| &hold.parts)
-                .map(|part| part.name.clone()),
-        );
+        names.extend(held.flat_map(Hold::part_names).map(str::to_owned));
         Ok(names)
     }
 
@@ -325,7 +324,11 @@ impl MemoryStore {
         let mut changed = before.clone();
         intervention.clone().apply(&mut changed, now)?;
         if let Intervention::Abandon { load, reason } = &intervention {
-            hold(&mut state, &changed, load, reason, by, now);
+            let hold = hold(state.record(id)?, &changed, load, reason, by, now);
+            // What another job has on hold stays there.
+            if changed.plan.held.is_none() {
+                state.holds.push(hold);
+            }
         }
         let record = state.record(id)?;
         record.job = changed;
@@ -454,6 +457,16 @@ fn after_change(state: &mut State, id: &JobId, before: &Job, now: DateTime<Utc>)
             for replay in state.replays.iter_mut().filter(|replay| replay.by == *id) {
                 replay.is_done |= is_loaded;
             }
+            if let (true, Some(held)) = (is_loaded && !job.partial, &job.plan.held) {
+                let id = JobId::new(&held.job);
+                state
+                    .holds
+                    .retain(|hold| hold.job != id || hold.load != held.load);
+                let holder = &mut state.record(&id)?.job;
+                if holder.parts == PartsState::Leftover {
+                    holder.parts = PartsState::Discarded;
+                }
+            }
         }
         (true, false) => state.quarantine.retain(|file| file.job != *id),
         _ => {}
@@ -482,21 +495,40 @@ fn quarantined(record: &Record, part: &Part, now: DateTime<Utc>) -> Option<Quara
     })
 }
 
-fn hold(state: &mut State, job: &Job, load: &str, reason: &str, by: &Operator, now: DateTime<Utc>) {
+fn hold(
+    record: &Record,
+    job: &Job,
+    load: &str,
+    reason: &str,
+    by: &Operator,
+    now: DateTime<Utc>,
+) -> Hold {
     let parts = job
         .loads
         .iter()
         .find(|state| state.load == load)
         .and_then(|state| state.prepared.clone())
         .unwrap_or_default();
-    state.holds.push(Hold {
+    let is_sealed = |part: &&Part| part.output == Output::Load(load.to_owned());
+    let plan = job.plan.loads.iter().find(|known| known.id == load);
+    let inputs = plan.iter().flat_map(|load| &load.inputs).map(|input| {
+        let stream = record.streams.get(input.name());
+        let held = stream.map(|stream| SealedInput {
+            schemas: stream.schemas.values().cloned().collect(),
+            generations: stream.chains.generations(),
+        });
+        (input.name().to_owned(), held.unwrap_or_default())
+    });
+    Hold {
         feed: job.feed.clone(),
         job: job.id.clone(),
         seq: job.seq,
         load: load.to_owned(),
         reason: reason.to_owned(),
         parts,
+        sealed: record.parts.iter().filter(is_sealed).cloned().collect(),
+        inputs: inputs.collect(),
         held_by: by.clone(),
         held_at: now,
-    });
+    }
 }

@@ -302,7 +302,7 @@ macro_rules! store_contract {
                 operators_wait_for_runs a_seq_is_raised drift_is_kept_once_a_job accepting_drift_is_noted;
             quarantine: rows_become_visible_when_the_run_ends superseded_rows_are_no_longer_quarantined
                 a_second_replay_is_a_no_op only_completed_runs_are_replayed a_failed_replay_frees_its_rows
-                held_rows_can_be_replayed forgetting_returns_the_files
+                the_job_that_loads_held_rows_releases_them forgetting_returns_the_files
         );
     };
     ($make:ident, $($module:ident: $($name:ident)+);+) => {

@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
-use runner_core::job::{Job, JobFilter};
+use runner_core::checkpoint::StreamSummary;
+use runner_core::job::{Created, Job, JobEvent, JobFilter, NewJob};
+use runner_core::part::PART_FORMAT;
 use runner_core::{Error, ErrorKind, JobId, Result, TenantId};
+use runner_plan::model::Held;
 use serde_json::{Value, json};
 
-use super::run::drive;
+use super::run::{drive, other_document};
 use crate::arguments::JobsCommand;
 use crate::exit_code;
 use crate::holding::release_dead;
@@ -45,6 +48,22 @@ pub(crate) async fn jobs(
                 .await?;
             drive(&store, settings, &job.feed.tenant, &job.id, terminal).await
         }
+        JobsCommand::Replay { id, sink } => {
+            let job = find(&store, settings, &id).await?;
+            let id = replay_of_hold(&store, &job, &sink).await?;
+            drive(&store, settings, &job.feed.tenant, &id, terminal).await
+        }
+        JobsCommand::Drop { id, sink } => {
+            let job = find(&store, settings, &id).await?;
+            store
+                .quarantine()
+                .release_hold(&job.feed.tenant, &job.id, &sink, &operator())
+                .await?;
+            terminal.note(&format!(
+                "the rows of `{sink}` are given up; `gc` takes them away"
+            ));
+            Ok(exit_code::SUCCESS)
+        }
         JobsCommand::Cancel { id } => {
             let job = find(&store, settings, &id).await?;
             release_dead(&*store.jobs(), &settings.data_dir, &job.id).await?;
@@ -59,6 +78,66 @@ pub(crate) async fn jobs(
             }
             Ok(exit_code::SUCCESS)
         }
+    }
+}
+
+/// The job that loads what another has on hold: a new one, or the unfinished one that an earlier call began.
+async fn replay_of_hold(store: &Store, job: &Job, sink: &str) -> Result<JobId> {
+    let feed = &job.feed;
+    if let Some(unfinished) = store.jobs().unfinished(feed).await? {
+        let is_it = |held: &Held| held.job == job.id.as_str() && held.load == sink;
+        return match &unfinished.plan.held {
+            Some(held) if is_it(held) => Ok(unfinished.id),
+            _ => Err(other_document(&unfinished)),
+        };
+    }
+    let holds = store
+        .quarantine()
+        .holds(&feed.tenant, Some(&feed.name))
+        .await?;
+    let of_job: Vec<_> = holds.iter().filter(|hold| hold.job == job.id).collect();
+    if !of_job.iter().any(|hold| hold.load == sink) {
+        let known: Vec<_> = of_job
+            .iter()
+            .map(|hold| format!("`{}`", hold.load))
+            .collect();
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("job `{}` has no rows of `{sink}` on hold", job.id),
+        )
+        .with_help(if known.is_empty() {
+            "rows are on hold where `jobs abandon` gave a sink up, until they are loaded or dropped"
+                .to_owned()
+        } else {
+            format!("on hold are those of {}", known.join(", "))
+        }));
+    }
+    let plan = job
+        .plan
+        .clone()
+        .into_held(job.id.as_str(), sink)
+        .map_err(|why| {
+            Error::new(
+                ErrorKind::Conflict,
+                format!("the rows can't be loaded: {why}"),
+            )
+            .with_help(format!(
+                "`jobs drop {} --sink {sink}` gives them up",
+                job.id
+            ))
+        })?;
+    let replay = NewJob {
+        id: JobId::generate(),
+        feed: feed.clone(),
+        document_hash: job.document_hash.clone(),
+        plan,
+        document: job.document.clone(),
+        parameters_hash: format!("held {} {sink}", job.id),
+        nominal_time: store.clock.now(),
+        part_format: PART_FORMAT,
+    };
+    match store.jobs().create(replay, None).await? {
+        Created::New(id) | Created::Existing(id) => Ok(id),
     }
 }
 
@@ -137,14 +216,34 @@ async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
         .jobs()
         .events(&job.feed.tenant, &job.id, 0, EVENTS)
         .await?;
+    let holds = store
+        .quarantine()
+        .holds(&job.feed.tenant, Some(&job.feed.name))
+        .await?;
+    let on_hold: Vec<String> = holds
+        .into_iter()
+        .filter(|hold| hold.job == job.id)
+        .map(|hold| hold.load)
+        .collect();
     if terminal.json {
         let mut value = summary(job);
+        value["on_hold"] = json!(on_hold);
         value["streams"] = json!(streams);
         value["loads"] = json!(job.loads);
         value["events"] = json!(events.iter().map(|(_, event)| event).collect::<Vec<_>>());
         terminal.print_json(&value)?;
         return Ok(exit_code::SUCCESS);
     }
+    terminal.print(&text(job, &streams, &on_hold, &events))?;
+    Ok(exit_code::SUCCESS)
+}
+
+fn text(
+    job: &Job,
+    streams: &[StreamSummary],
+    on_hold: &[String],
+    events: &[(u64, JobEvent)],
+) -> String {
     let mut text = format!(
         "{}\n  feed      {}\n  kind      {}\n  status    {}\n  attempt   {}\n",
         job.id,
@@ -167,7 +266,7 @@ async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
             blocked.load, blocked.message, blocked.tries
         );
     }
-    for stream in &streams {
+    for stream in streams {
         let totals = &stream.totals;
         let _ = writeln!(
             text,
@@ -182,12 +281,16 @@ async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
     for load in &job.loads {
         let state = match (&load.written, &load.abandoned) {
             (Some(written), _) => format!("{} rows in {}", written.rows, written.location),
+            (None, Some(reason)) if on_hold.contains(&load.load) => format!(
+                "abandoned: {reason}; its rows are on hold (`jobs replay {} --sink {}`)",
+                job.id, load.load
+            ),
             (None, Some(reason)) => format!("abandoned: {reason}"),
             (None, None) => "not committed".to_owned(),
         };
         let _ = writeln!(text, "  sink      {}: {state}", load.load);
     }
-    for (_, event) in &events {
+    for (_, event) in events {
         let _ = writeln!(
             text,
             "  {}  {} (attempt {})",
@@ -196,15 +299,15 @@ async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
             event.attempt.0
         );
     }
-    terminal.print(&text)?;
-    Ok(exit_code::SUCCESS)
+    text
 }
 
-/// Whether it read the source, or rows of the quarantine.
+/// Whether it read the source, or loaded rows of an earlier run.
 fn kind(job: &Job) -> &'static str {
-    match job.plan.replay {
-        None => "run",
-        Some(_) => "replay",
+    if job.plan.is_replay() {
+        "replay"
+    } else {
+        "run"
     }
 }
 

@@ -209,9 +209,10 @@ pub(crate) async fn discard(
 }
 
 pub(crate) fn other_document(job: &Job) -> Error {
-    let what = match job.plan.replay {
-        Some(_) => "a replay of quarantined rows",
-        None => "of another version of the document or with other parameters",
+    let what = match (&job.plan.replay, &job.plan.held) {
+        (Some(_), _) => "a replay of quarantined rows",
+        (None, Some(_)) => "a replay of rows on hold",
+        (None, None) => "of another version of the document or with other parameters",
     };
     Error::new(
         ErrorKind::Conflict,

@@ -429,6 +429,7 @@ pub(crate) fn plan() -> Plan {
         row_limit: None,
         window: None,
         replay: None,
+        held: None,
     }
 }
 
