@@ -46,6 +46,13 @@ struct Reader {
     steps: StepSender,
 }
 
+/// A page that has come whole.
+struct Drained {
+    read: Box<PageRead>,
+    /// Some of its rows have been handed over already, since it is too large to be held.
+    is_begun: bool,
+}
+
 /// A page as the chain goes on from it.
 struct Ended {
     rows: u64,
@@ -142,18 +149,26 @@ impl Reader {
 
     /// Takes one page in order: its rows, and where the chain goes from it. Gives the reason where the chain has to start over.
     async fn page(&mut self, mut page: Ahead) -> Result<Option<Reason>> {
-        let read = match self.drain(&mut page, true).await? {
-            Ok(read) => read,
+        let Drained { read, is_begun } = match self.drain(&mut page, true).await? {
+            Ok(drained) => drained,
             Err(reason) => return Ok(Some(reason)),
         };
         self.taken = self.taken.saturating_add(1);
-        let ended = self.end_of(&page.cursor, &read.outcome, false)?;
+        let mut ended = self.end_of(&page.cursor, &read.outcome, false)?;
+        let mut rows = read.rows;
+        if ended.decision.is_repeat {
+            if is_begun {
+                return Err(self.taken_twice());
+            }
+            rows.clear();
+            ended = Ended::without_rows(ended.decision);
+        }
         match &ended.decision.step {
             // Asked for before the rows are handed over: the driver takes its time with them.
             Step::Next(next) => self.go_on(next),
             Step::End(_) => self.ahead.clear(),
         }
-        for rows in read.rows {
+        for rows in rows {
             self.deliver(Fetched::Rows(rows)).await?;
         }
         let end = self.page_end(page.cursor, ended);
@@ -161,23 +176,34 @@ impl Reader {
         Ok(None)
     }
 
+    /// The last page has come again, and some of its rows are with the driver before that could be seen.
+    fn taken_twice(&self) -> Error {
+        let error = Error::new(
+            ErrorKind::SourceData,
+            "the API gives its last page again for the one behind it, and a page is too large to be compared first",
+        )
+        .with_help("ask for smaller pages, or set `pagination_config.max_pages`")
+        .with_context("stream", &self.stream.name)
+        .with_context("page", self.paginator.pages() + 1);
+        self.stream.scrubber().hide_error(error)
+    }
+
     /// Waits for a page to be whole. Rows that come before that are delivered, or dropped where the page is only compared.
-    async fn drain(
-        &self,
-        page: &mut Ahead,
-        delivers: bool,
-    ) -> Result<Result<Box<PageRead>, Reason>> {
+    async fn drain(&self, page: &mut Ahead, delivers: bool) -> Result<Result<Drained, Reason>> {
+        let mut is_begun = false;
         loop {
             match page.events.recv().await {
                 Some(PageEvent::Rows(rows)) => {
                     if delivers {
+                        is_begun = true;
                         self.deliver(Fetched::Rows(rows)).await?;
                     }
                 }
-                Some(PageEvent::Done(read)) => return Ok(Ok(read)),
+                Some(PageEvent::Done(read)) => return Ok(Ok(Drained { read, is_begun })),
                 Some(PageEvent::Changed(reason)) => return Ok(Err(reason)),
                 Some(PageEvent::Refused(_)) if self.paginator.is_past_the_end() => {
-                    return Ok(Ok(Box::new(PageRead::empty())));
+                    let read = Box::new(PageRead::empty());
+                    return Ok(Ok(Drained { read, is_begun }));
                 }
                 Some(PageEvent::Refused(error) | PageEvent::Failed(error)) => return Err(error),
                 None => {
@@ -207,7 +233,7 @@ impl Reader {
             return Ok(Ok(None));
         };
         let read = match self.drain(&mut page, false).await? {
-            Ok(read) => read,
+            Ok(drained) => drained.read,
             Err(reason) => return Ok(Err(reason)),
         };
         let ended = self.end_of(&cursor, &read.outcome, true)?;
@@ -279,6 +305,7 @@ impl Reader {
                     stream: Some(self.stream.name.clone()),
                     message: format!("left out by `on_status`: status {status} for `{request}`"),
                 }],
+                is_repeat: false,
             })),
         }
     }

@@ -44,6 +44,8 @@ pub(crate) enum Step {
 pub(crate) struct Decision {
     pub(crate) step: Step,
     pub(crate) warnings: Vec<Warning>,
+    /// The page before it has come again: its rows are not to be taken.
+    pub(crate) is_repeat: bool,
 }
 
 /// State of one chain's pagination.
@@ -131,7 +133,10 @@ impl Paginator {
         if page.rows > 0 && self.last_hash.as_deref() == Some(page.hash) {
             if self.is_past_a_short_page() || self.is_past_the_end() {
                 // The API gives its last page for whatever lies behind it.
-                return Ok(self.end(ChainEnd::Natural, page));
+                return Ok(Decision {
+                    is_repeat: true,
+                    ..self.end(ChainEnd::Natural, page)
+                });
             }
             return Err(self.no_progress(page));
         }
@@ -154,6 +159,7 @@ impl Paginator {
         Ok(Decision {
             step: Step::Next(next),
             warnings: Vec::new(),
+            is_repeat: false,
         })
     }
 
@@ -172,6 +178,7 @@ impl Paginator {
         Decision {
             step: Step::Next(next),
             warnings: Vec::new(),
+            is_repeat: false,
         }
     }
 
@@ -319,6 +326,7 @@ impl Paginator {
         Decision {
             step: Step::End(end),
             warnings,
+            is_repeat: false,
         }
     }
 

@@ -358,6 +358,7 @@ fn a_repeated_page_behind_a_stated_end_is_the_end_and_otherwise_a_loop() {
             Ok(decision) => {
                 assert!(is_end, "{says_more:?} {total:?}");
                 assert_eq!(decision.step, Step::End(ChainEnd::Natural));
+                assert!(decision.is_repeat);
                 assert_eq!((paginator.rows(), decision.warnings.len()), (20, 0));
             }
             Err(error) => {

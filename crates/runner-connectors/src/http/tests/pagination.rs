@@ -116,6 +116,27 @@ async fn a_refused_page_behind_a_stated_end_is_the_end_and_otherwise_an_error() 
     }
 }
 
+/// json-server gives its last page for any number behind it, full or not.
+#[tokio::test]
+async fn a_last_page_that_comes_again_is_taken_once() {
+    for (all, size, cap) in [(30, 10, 10), (35, 50, 10), (30, 50, 10)] {
+        let server = Server::start(move |asked| {
+            let last = (all - 1) / cap + 1;
+            let number = asked.number("page").unwrap_or(1).min(last);
+            let found = rows(all, (number - 1) * cap, cap);
+            Answer::json(&json!({"data": found, "items": all}))
+        })
+        .await;
+        let mut fixture =
+            Fixture::new(&format!("{}/items", server.url)).pages(numbered(), Some(size));
+        fixture.http.pages.total = Some(path(&["items"]));
+        let taken = fixture.read().await.unwrap();
+        assert_eq!(taken.ids, (0..all).collect::<Vec<_>>(), "{all} {size}");
+        assert_eq!(taken.end(), Some(ChainEnd::Natural));
+        assert_eq!(taken.pages.iter().map(|page| page.rows).sum::<u64>(), all);
+    }
+}
+
 type State = fn(Vec<Value>, Option<u64>, &Asked) -> Answer;
 
 /// Ways in which APIs state the next page, by what the test calls them.
