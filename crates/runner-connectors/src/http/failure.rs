@@ -163,7 +163,7 @@ fn refuses_certificate(error: &rustls::Error) -> bool {
 fn tls_help(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::InvalidCertificate(_) => {
-            "check the host name and the clock; for a private authority, add its certificate (`auth_config.ca`, or the runner's own setting)"
+            "check the host name and the clock; for a private authority, add its certificate (`auth_config.client_certificate.ca`, or the file that `SSL_CERT_FILE` names)"
         }
         _ => {
             "check what the server accepts: TLS version, and the client certificate in `auth_config`"
