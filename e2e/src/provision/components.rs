@@ -49,7 +49,7 @@ pub const TOOLS: Component = Component {
     },
 };
 
-/// An OAuth2 authorization server and a GraphQL server.
+/// An OAuth2 authorization server, a GraphQL server and a REST server of JSON files.
 pub const NODE_SERVERS: Component = Component {
     name: "node-servers",
     recipe: Recipe::Npm {

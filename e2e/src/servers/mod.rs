@@ -3,6 +3,7 @@
 
 mod datasette;
 mod graphql;
+mod json_server;
 mod nginx;
 mod oauth2;
 mod postgres;
@@ -11,6 +12,7 @@ mod seaweedfs;
 
 pub use datasette::Datasette;
 pub use graphql::GraphqlServer;
+pub use json_server::JsonServer;
 pub use nginx::Nginx;
 pub use oauth2::{CLIENT_ID, CLIENT_SECRET, OauthServer};
 pub use postgres::Postgres;

@@ -1,15 +1,19 @@
 //! Every kind of credentials, checked by somebody else: right ones load all rows, wrong ones none.
 //!
-//! Tastypie checks API keys, Django REST framework bearer tokens and basic credentials, nginx basic credentials too, client
-//! certificates and, in its JavaScript, HMAC signatures. (OAuth2 has tests of its own.)
+//! Tastypie checks API keys, Django REST framework bearer tokens and basic credentials, nginx basic credentials too and, in its
+//! JavaScript, HMAC signatures; nginx checks client certificates behind the handshake, Python in it. (OAuth2 has tests of its own.)
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use runner_e2e::{
-    Outcome,
+    Outcome, Process, Signal, free_port,
     provision::{NGINX, READERS, REST_FRAMEWORKS},
+    readers::Readers,
     repository, require,
     servers::{Nginx, RestApi, USER},
 };
@@ -220,6 +224,63 @@ impl Authority {
     }
 }
 
+/// A server's certificate, a client's that it takes, and a stranger's that it doesn't.
+struct Certificates(TempDir);
+
+impl Certificates {
+    fn new() -> Result<Self> {
+        let certificates = Self(tempfile::tempdir()?);
+        let (servers, clients) = (Authority::new("servers")?, Authority::new("clients")?);
+        servers.write(&certificates.file("servers.pem"))?;
+        clients.write(&certificates.file("clients.pem"))?;
+        let folder = certificates.0.path();
+        servers.sign("127.0.0.1", folder, "server")?;
+        clients.sign(USER, folder, "client")?;
+        Authority::new("others")?.sign(USER, folder, "stranger")?;
+        Ok(certificates)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The client loads all rows; the stranger, and one who shows nothing, are refused.
+    fn check(&self, url: &str, python: &Path) -> Result<()> {
+        let feed = self.feed(url, Some("client"))?;
+        feed.report()?;
+        Feed::check_rows(&feed.tables(python)?, "readings", 1, ROWS)?;
+        for identity in [Some("stranger"), None] {
+            let feed = self.feed(url, identity)?;
+            check_refused(&feed.run()?, &feed, python)?;
+        }
+        Ok(())
+    }
+
+    fn feed(&self, url: &str, identity: Option<&str>) -> Result<Feed> {
+        let mut endpoint = with(
+            endpoint("readings", "/1.json", "$.rows"),
+            &json!({"pagination": "next_url"}),
+        );
+        if let Some(identity) = identity {
+            let certificate = json!({
+                "certificate": self.file(&format!("{identity}.pem")),
+                "key": "{{ secrets.KEY }}",
+                "ca": self.file("servers.pem"),
+            });
+            endpoint["auth_config"] = json!({ "client_certificate": certificate });
+        }
+        let feed = Feed::new(url, &[endpoint])?;
+        match identity {
+            Some(identity) => {
+                feed.keep_key(&fs::read_to_string(self.file(&format!("{identity}.key")))?)?;
+                Ok(feed)
+            }
+            // The authority of the servers is one of the system's then.
+            None => Ok(feed.env("SSL_CERT_FILE", &self.file("servers.pem"))),
+        }
+    }
+}
+
 /// A certificate that is for this name and bears it: OpenSSL takes one for self-signed whose subject is its issuer's.
 fn named(name: &str) -> Result<CertificateParams> {
     let mut parameters = CertificateParams::new(vec![name.to_owned()])?;
@@ -233,14 +294,8 @@ fn certificates_are_those_of_the_authority_that_nginx_asks_for() -> Result<()> {
         return Ok(());
     };
     let pages = static_pages()?;
-    let certificates = tempfile::tempdir()?;
-    let file = |name: &str| certificates.path().join(name);
-    let (servers, clients) = (Authority::new("servers")?, Authority::new("clients")?);
-    servers.write(&file("servers.pem"))?;
-    clients.write(&file("clients.pem"))?;
-    servers.sign("127.0.0.1", certificates.path(), "server")?;
-    clients.sign(USER, certificates.path(), "client")?;
-    Authority::new("others")?.sign(USER, certificates.path(), "stranger")?;
+    let certificates = Certificates::new()?;
+    let file = |name: &str| certificates.file(name);
     let server = Nginx::configured(&component, |port| {
         format!(
             "  server {{\n    listen 127.0.0.1:{port} ssl;\n    ssl_certificate {};\n    ssl_certificate_key {};\n    \
@@ -251,26 +306,25 @@ fn certificates_are_those_of_the_authority_that_nginx_asks_for() -> Result<()> {
             pages.path().display(),
         )
     })?;
-    let url = server.url().replace("http://", "https://");
-    let feed = |identity: &str| -> Result<Feed> {
-        let certificate = json!({
-            "certificate": file(&format!("{identity}.pem")),
-            "key": "{{ secrets.KEY }}",
-            "ca": file("servers.pem"),
-        });
-        let endpoint = with(
-            endpoint("readings", "/1.json", "$.rows"),
-            &json!({"pagination": "next_url", "auth_config": {"client_certificate": certificate}}),
-        );
-        let feed = Feed::new(&url, &[endpoint])?;
-        feed.keep_key(&fs::read_to_string(file(&format!("{identity}.key")))?)?;
-        Ok(feed)
-    };
-    let loaded = feed("client")?;
-    loaded.report()?;
-    Feed::check_rows(&loaded.tables(&python)?, "readings", 1, ROWS)?;
-    check_asked_once(&server.answered()?)?;
+    certificates.check(&server.url().replace("http://", "https://"), &python)?;
+    check_asked_once(&server.answered()?)
+}
 
-    let refused = feed("stranger")?;
-    check_refused(&refused.run()?, &refused, &python)
+#[test]
+fn certificates_are_those_that_openssl_takes_in_the_handshake() -> Result<()> {
+    let Some(python) = require(&READERS) else {
+        return Ok(());
+    };
+    let pages = static_pages()?;
+    let certificates = Certificates::new()?;
+    let port = free_port()?;
+    let mut command = Readers::new(&python).python();
+    command
+        .arg(repository().join("e2e/rest/tls.py"))
+        .arg(pages.path())
+        .arg(port.to_string())
+        .args(["server.pem", "server.key", "clients.pem"].map(|name| certificates.file(name)));
+    let mut server = Process::start("tls", &mut command, tempfile::tempdir()?, Signal::Terminate)?;
+    server.wait_until(|server| server.log().contains("listening"))?;
+    certificates.check(&format!("https://127.0.0.1:{port}"), &python)
 }

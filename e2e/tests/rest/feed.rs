@@ -1,6 +1,10 @@
 //! A feed of several streams, each with a table of its own.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use runner_e2e::{
@@ -30,6 +34,7 @@ pub(crate) struct Feed {
     folder: TempDir,
     runner: Runner,
     document: Value,
+    environment: Vec<(String, PathBuf)>,
 }
 
 impl Feed {
@@ -57,6 +62,7 @@ impl Feed {
             runner: Runner::new(&folder.path().join("data"))?,
             folder,
             document,
+            environment: Vec::new(),
         };
         feed.keep_key("unused")?;
         Ok(feed)
@@ -65,6 +71,12 @@ impl Feed {
     /// Sets something of the provider.
     pub(crate) fn set(mut self, name: &str, value: Value) -> Self {
         self.document["provider"][name] = value;
+        self
+    }
+
+    /// Sets a variable of the environment to a path.
+    pub(crate) fn env(mut self, name: &str, path: &Path) -> Self {
+        self.environment.push((name.to_owned(), path.to_owned()));
         self
     }
 
@@ -79,9 +91,15 @@ impl Feed {
     pub(crate) fn run(&self) -> Result<Outcome> {
         let document = self.folder.path().join("readings.json");
         fs::write(&document, self.document.to_string())?;
-        self.runner
+        let sample = self
+            .runner
             .sample(&document)
-            .option("--secrets", self.folder.path().join("secrets.json"))
+            .option("--secrets", self.folder.path().join("secrets.json"));
+        self.environment
+            .iter()
+            .fold(sample, |sample, (name, path)| {
+                sample.env(name, &path.to_string_lossy())
+            })
             .run()
     }
 

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::Path, process::Command};
 
 use anyhow::{Result, ensure};
 use runner_e2e::{
-    provision::{DATASETTE, READERS, REST_FRAMEWORKS},
+    provision::{DATASETTE, NGINX, NODE_SERVERS, READERS, REST_FRAMEWORKS},
     require,
-    servers::{Answered, Datasette, RestApi},
+    servers::{Answered, Datasette, JsonServer, Nginx, RestApi},
 };
 use serde_json::{Value, json};
 
@@ -18,8 +18,10 @@ const ROWS: [u64; 3] = [25, 20, 0];
 /// How a server pages, and what the document says of it.
 struct Kind {
     name: &'static str,
-    /// `{rows}` stands for the number of rows that it has to give.
+    /// `{rows}` stands for the number of rows that it has to give, `{stream}` for the stream's name.
     path: String,
+    /// The field with the number of the reading.
+    id: &'static str,
     query: &'static [(&'static str, &'static str)],
     response_path: &'static str,
     pagination: &'static str,
@@ -78,6 +80,7 @@ fn of_frameworks() -> Vec<Kind> {
             "/tastypie" => format!("{path}/{{rows}}/"),
             _ => format!("{path}/{{rows}}"),
         },
+        id: "id",
         query: &[],
         response_path: match path {
             "/none" | "/link" => "$",
@@ -96,6 +99,7 @@ fn of_datasette() -> Vec<Kind> {
     let kind = |name, shape, response_path, pagination, settings| Kind {
         name,
         path: "/readings/readings_{rows}.json".to_owned(),
+        id: "id",
         query: match shape {
             "array" => &[("_size", "10"), ("_shape", "array")],
             _ => &[("_size", "10"), ("_shape", "objects")],
@@ -120,23 +124,50 @@ fn of_datasette() -> Vec<Kind> {
     ]
 }
 
+/// What json-server has, behind a proxy that takes the stream's name off the path.
+fn of_json_server() -> Vec<Kind> {
+    let size = json!({"limit_param": "_per_page", "page_size": 10});
+    let numbered = with(size.clone(), &json!({"page_param": "_page"}));
+    let total = json!({"total_path": "$.items"});
+    let token = with(size, &json!({"cursor_param": "_page"}));
+    [
+        // Behind its last page the server gives that page again.
+        ("page", "page", numbered.clone(), COUNTED),
+        ("page_with_total", "page", with(numbered, &total), COUNTED),
+        // The next page's number is a token like any other.
+        ("token_by_itself", "cursor", token, STATED),
+    ]
+    .into_iter()
+    .map(|(name, pagination, settings, requests)| Kind {
+        name,
+        path: "/{stream}/readings_{rows}".to_owned(),
+        id: "number",
+        query: &[("_page", "1")],
+        response_path: "$.data",
+        pagination,
+        settings,
+        requests,
+    })
+    .collect()
+}
+
 fn endpoints(kinds: &[Kind]) -> Vec<Value> {
     let of_kind = |kind: &Kind, rows: u64| {
         let name = format!("{}_{rows}", kind.name);
-        let path = kind.path.replace("{rows}", &rows.to_string());
+        let path = kind
+            .path
+            .replace("{rows}", &rows.to_string())
+            .replace("{stream}", &name);
         // By its name the requests of a stream are found in the server's log, for next URLs keep it.
-        let query: BTreeMap<&str, &str> = kind
-            .query
-            .iter()
-            .copied()
-            .chain([("_stream", name.as_str())])
-            .collect();
+        let marker = (!kind.path.contains("{stream}")).then_some(("_stream", name.as_str()));
+        let query: BTreeMap<&str, &str> = kind.query.iter().copied().chain(marker).collect();
         with(
             endpoint(&name, &path, kind.response_path),
             &json!({
                 "pagination": kind.pagination,
                 "pagination_config": kind.settings,
                 "query_params": query,
+                "field_mapping": {kind.id: "id"},
             }),
         )
     };
@@ -147,12 +178,12 @@ fn endpoints(kinds: &[Kind]) -> Vec<Value> {
 }
 
 fn of_stream<'a>(answered: &'a [Answered], name: &str) -> Vec<&'a Answered> {
-    let wanted = format!("_stream={name}");
+    let (pair, folder) = (format!("_stream={name}"), format!("/{name}/"));
     answered
         .iter()
         .filter(|request| {
-            let query = request.target.split_once('?').map(|(_, query)| query);
-            query.is_some_and(|query| query.split('&').any(|pair| pair == wanted))
+            request.target.starts_with(&folder)
+                || request.target.split(['?', '&']).any(|part| part == pair)
         })
         .collect()
 }
@@ -162,12 +193,12 @@ fn check(
     kinds: &[Kind],
     url: &str,
     python: &Path,
-    answered: impl Fn() -> Vec<Answered>,
+    answered: impl Fn() -> Result<Vec<Answered>>,
 ) -> Result<()> {
     let feed = Feed::new(url, &endpoints(kinds))?;
     let report = feed.report()?;
     let tables = feed.tables(python)?;
-    let answered = answered();
+    let answered = answered()?;
     check_asked_once(&answered)?;
     for kind in kinds {
         for (rows, requests) in ROWS.into_iter().zip(kind.requests) {
@@ -208,7 +239,7 @@ fn every_kind_of_the_rest_frameworks_is_read_to_its_end() -> Result<()> {
     };
     let server = RestApi::start(&component, 25, "unused")?;
     check(&of_frameworks(), &server.url(), &python, || {
-        server.answered()
+        Ok(server.answered())
     })
 }
 
@@ -233,7 +264,36 @@ fn every_kind_of_datasette_is_read_to_its_end() -> Result<()> {
     ensure!(written.success(), "{written}");
     let server = Datasette::start(&component, &[&database], 1000)?;
     check(&of_datasette(), &server.url(), &python, || {
-        server.answered()
+        Ok(server.answered())
+    })
+}
+
+#[test]
+fn every_kind_of_json_server_is_read_to_its_end() -> Result<()> {
+    let (Some(component), Some(nginx), Some(python)) =
+        (require(&NODE_SERVERS), require(&NGINX), require(&READERS))
+    else {
+        return Ok(());
+    };
+    let readings = |rows: u64| -> Vec<Value> {
+        (1..=rows)
+            .map(|number| json!({"id": format!("reading {number}"), "number": number}))
+            .collect()
+    };
+    let lists: BTreeMap<String, Vec<Value>> = ROWS
+        .into_iter()
+        .map(|rows| (format!("readings_{rows}"), readings(rows)))
+        .collect();
+    let server = JsonServer::start(&component, &json!(lists))?;
+    // It doesn't say what it was asked for: the proxy does.
+    let proxy = Nginx::configured(&nginx, |port| {
+        format!(
+            "  server {{\n    listen 127.0.0.1:{port};\n    location / {{ rewrite ^/[^/]+/(.+)$ /$1 break; proxy_pass {}; }}\n  }}\n",
+            server.url()
+        )
+    })?;
+    check(&of_json_server(), &proxy.url(), &python, || {
+        proxy.answered()
     })
 }
 
