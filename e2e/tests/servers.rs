@@ -5,11 +5,12 @@ use std::{fs, path::Path, time::Duration};
 use anyhow::Result;
 use runner_e2e::{
     Flights,
-    provision::{DATASETTE, NGINX, NODE_SERVERS, POSTGRES, READERS, SEAWEEDFS},
+    provision::{DATASETTE, NGINX, NODE_SERVERS, POSTGRES, READERS, REST_FRAMEWORKS, SEAWEEDFS},
     readers::{self, Question, Readers},
     request, require,
     servers::{
-        CLIENT_ID, CLIENT_SECRET, Datasette, GraphqlServer, Nginx, OauthServer, Postgres, SeaweedFs,
+        CLIENT_ID, CLIENT_SECRET, Datasette, GraphqlServer, JsonServer, Nginx, OauthServer,
+        Postgres, RestApi, SeaweedFs,
     },
 };
 use serde_json::json;
@@ -213,6 +214,52 @@ fn the_graphql_server_pages_through_variables() -> Result<()> {
         Some(5),
         "{answer}"
     );
+    Ok(())
+}
+
+#[test]
+fn the_rest_frameworks_page_and_know_their_user() -> Result<()> {
+    let Some(component) = require(&REST_FRAMEWORKS) else {
+        return Ok(());
+    };
+    let server = RestApi::start(&component, 25, "token-of-the-user")?;
+    let get = |target: &str, headers: &[(&str, &str)]| {
+        request("GET", server.port(), target, headers, b"")
+    };
+    let page = get("/page/25?page=3", &[])?.json()?;
+    assert_eq!(page["results"].as_array().map(Vec::len), Some(5), "{page}");
+    assert_eq!(get("/page/20?page=3", &[])?.status, 404);
+    assert_eq!(get("/token/25", &[])?.status, 401);
+    let bearer = [("Authorization", "Bearer token-of-the-user")];
+    assert_eq!(get("/token/25", &bearer)?.status, 200);
+    let statuses: Vec<u16> = server
+        .answered()
+        .into_iter()
+        .filter(|request| request.target != "/")
+        .map(|request| request.status)
+        .collect();
+    assert_eq!(statuses, [200, 404, 401, 200]);
+    let pid = server.process().pid();
+    drop(server);
+    assert!(is_gone(pid));
+    Ok(())
+}
+
+#[test]
+fn json_server_repeats_its_last_page() -> Result<()> {
+    let Some(component) = require(&NODE_SERVERS) else {
+        return Ok(());
+    };
+    let server = JsonServer::start(&component, &json!({"items": [{"id": "1"}, {"id": "2"}]}))?;
+    let page = |number: u64| {
+        let target = format!("/items?_page={number}&_per_page=1");
+        request("GET", server.port(), &target, &[], b"")?.json()
+    };
+    assert_eq!(page(1)?["next"], 2);
+    assert_eq!(page(2)?, page(3)?);
+    let pid = server.process().pid();
+    drop(server);
+    assert!(is_gone(pid));
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::{
 /// A running json-server.
 #[derive(Debug)]
 pub struct JsonServer {
-    _process: Process,
+    process: Process,
     port: u16,
 }
 
@@ -33,14 +33,19 @@ impl JsonServer {
             .current_dir(folder.path());
         let mut process = Process::start("json-server", &mut command, folder, Signal::Terminate)?;
         process.wait_until(|_| answers(port, "/"))?;
-        Ok(Self {
-            _process: process,
-            port,
-        })
+        Ok(Self { process, port })
     }
 
     /// Where it listens, without a slash at the end.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
     }
 }

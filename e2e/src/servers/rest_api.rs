@@ -44,6 +44,14 @@ impl RestApi {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
     /// Every request that was answered.
     pub fn answered(&self) -> Vec<Answered> {
         answered(&self.process.log())
