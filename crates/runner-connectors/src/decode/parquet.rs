@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use runner_core::{Error, ErrorKind, Result};
@@ -15,6 +16,7 @@ use super::options::DecodeOptions;
 use super::summary::PageSummary;
 use crate::rows::Rows;
 use crate::schema::StreamSchema;
+use crate::table::infer::with_uuids;
 
 /// Decodes one file.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub(crate) struct ParquetPage {
     content: Vec<u8>,
     hash: String,
     reader: Option<ParquetRecordBatchReader>,
+    schema: Option<SchemaRef>,
 }
 
 impl ParquetPage {
@@ -34,6 +37,7 @@ impl ParquetPage {
             content: Vec::new(),
             hash: String::new(),
             reader: None,
+            schema: None,
         }
     }
 }
@@ -56,8 +60,12 @@ impl FormatDecoder for ParquetPage {
     fn end(&mut self) -> Result<()> {
         let content = Bytes::from(std::mem::take(&mut self.content));
         self.hash = format!("{:032x}", xxh3_128(&content));
-        let reader = ParquetRecordBatchReaderBuilder::try_new(content)
-            .and_then(|builder| builder.with_batch_size(self.options.batch_rows).build())
+        let builder = ParquetRecordBatchReaderBuilder::try_new(content)
+            .map_err(|cause| unreadable(&self.options.origin, cause))?;
+        self.schema = Some(with_uuids(builder.schema(), builder.parquet_schema()));
+        let reader = builder
+            .with_batch_size(self.options.batch_rows)
+            .build()
             .map_err(|cause| unreadable(&self.options.origin, cause))?;
         self.reader = Some(reader);
         Ok(())
@@ -67,7 +75,12 @@ impl FormatDecoder for ParquetPage {
         let Some(batch) = self.reader.as_mut().and_then(Iterator::next) else {
             return Ok(None);
         };
-        let batch = batch.map_err(|cause| unreadable(&self.options.origin, cause))?;
+        let mut batch = batch.map_err(|cause| unreadable(&self.options.origin, cause))?;
+        if let Some(schema) = &self.schema {
+            batch = batch
+                .with_schema(Arc::clone(schema))
+                .map_err(|cause| unreadable(&self.options.origin, cause))?;
+        }
         self.columns.take(&batch).map(Some)
     }
 

@@ -15,6 +15,7 @@ use super::chain::Reading;
 use super::content::{check_unchanged, open};
 use super::piece::{Part, Piece};
 use crate::decode::Columnar;
+use crate::table::infer::with_uuids;
 
 /// A file whose footer has been read.
 enum ParquetFile {
@@ -34,12 +35,19 @@ pub(super) fn read(reading: &mut Reading) -> Result<bool> {
         end: groups.len() as u64,
     });
     let mut columns = Columnar::new(reading.stream.schema.clone(), reading.options());
+    let schema = with_uuids(
+        file.metadata().schema(),
+        parquet.file_metadata().schema_descr(),
+    );
     let rows_in_all = u64::try_from(parquet.file_metadata().num_rows()).ok();
     let first = reading.start().max(part.start);
     for group in first..part.end {
         let index = usize::try_from(group).unwrap_or(usize::MAX);
         for batch in file.batches(reading, index)? {
-            let rows = columns.take(&batch?)?;
+            let batch = batch?
+                .with_schema(Arc::clone(&schema))
+                .map_err(|cause| unreadable(&reading.piece.path, cause))?;
+            let rows = columns.take(&batch)?;
             if reading.deliver(rows).is_err() {
                 return Ok(false);
             }

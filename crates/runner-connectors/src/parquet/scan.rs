@@ -20,7 +20,7 @@ use crate::keys::{FileRows, FileRowsStream, KeyRanges, KeyedFiles, matching_row_
 use crate::partition::folder_value;
 use crate::storage::{Storage, StorageError};
 use crate::table::conform::Conform;
-use crate::table::infer::{columns_of, normalize};
+use crate::table::infer::{columns_of, normalize, with_uuids};
 
 const BATCH_ROWS: usize = 8192;
 /// Footers that are read at once.
@@ -182,7 +182,8 @@ impl OpenedFile {
         let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new())
             .await
             .map_err(|error| unreadable(storage, &file, error))?;
-        let mut own = columns_of(metadata.schema())?;
+        let parquet = metadata.metadata().file_metadata().schema_descr();
+        let mut own = columns_of(&with_uuids(metadata.schema(), parquet))?;
         let mut constants = Vec::new();
         for (name, value) in layout::pairs(&file.folder) {
             let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
