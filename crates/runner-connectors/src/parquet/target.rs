@@ -29,10 +29,12 @@ pub struct ParquetTarget {
     load: String,
     /// The whole table is replaced by every load, so nothing of it has to be kept compatible.
     is_replaced: bool,
+    /// The columns that the table had when it was opened; absent where nobody looked, or nobody could.
+    columns_found: Option<Vec<ColumnField>>,
 }
 
 impl ParquetTarget {
-    /// Nothing is read or written.
+    /// Nothing is written; of a table that is there, its columns are read.
     pub async fn open(load: &LoadPlan, context: &TargetContext) -> Result<Self> {
         let TargetPlan::Parquet {
             location,
@@ -47,7 +49,8 @@ impl ParquetTarget {
         };
         let settings = context.resolver.settings(storage).await?;
         let storage = Storage::open(location, &settings).map_err(StorageError::into_sink)?;
-        Self::with_storage(storage, compression, load, &context.feed)
+        let target = Self::with_storage(storage, compression, load, &context.feed)?;
+        Ok(target.with_columns().await)
     }
 
     /// A folder that was opened elsewhere.
@@ -63,7 +66,17 @@ impl ParquetTarget {
             feed: feed.clone(),
             load: load.id.clone(),
             is_replaced: load.write_mode == WriteMode::Replace && load.replace_scope.is_empty(),
+            columns_found: None,
         })
+    }
+
+    /// Looks which columns there are, which keep their types. Where that fails all do: preparing the load then says why.
+    async fn with_columns(mut self) -> Self {
+        if !self.is_replaced {
+            let columns = self.table_columns().await.ok();
+            self.columns_found = columns.map(Option::unwrap_or_default);
+        }
+        self
     }
 
     pub(super) fn storage(&self) -> &Storage {
@@ -167,9 +180,12 @@ impl Target for ParquetTarget {
         Ok(Box::new(writer))
     }
 
-    /// Readers take one schema for all files of a folder, so a column keeps its type.
+    /// Readers take one schema for all files of a folder, so a column that the table has keeps its type.
     fn can_widen(&self, from: &ColumnField, to: &ColumnField) -> bool {
-        self.is_replaced || from.column_type == to.column_type
+        let is_new = |columns: &Vec<ColumnField>| columns.iter().all(|had| had.name != to.name);
+        self.is_replaced
+            || from.column_type == to.column_type
+            || self.columns_found.as_ref().is_some_and(is_new)
     }
 
     async fn sweep(

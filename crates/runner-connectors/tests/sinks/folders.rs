@@ -8,13 +8,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use runner_connectors::parquet::ParquetTarget;
-use runner_connectors::resolve::ResolvedSettings;
 use runner_connectors::sink::Target;
-use runner_connectors::storage::Storage;
 use runner_plan::arrow::arrow_type;
 use runner_plan::model::{ColumnField, LoadPlan, Target as TargetPlan};
 use runner_testkit::sink::values::{self, Row};
-use runner_testkit::sink::{SinkHarness, feed, run_case};
+use runner_testkit::sink::{SinkHarness, context, run_case};
 
 pub(crate) struct Folders {
     root: tempfile::TempDir,
@@ -46,9 +44,8 @@ impl SinkHarness for Folders {
     }
 
     async fn open(&self, plan: &LoadPlan) -> Arc<dyn Target> {
-        let folder = Self::folder(plan).display().to_string();
-        let storage = Storage::open(&folder, &ResolvedSettings::default()).unwrap();
-        Arc::new(ParquetTarget::with_storage(storage, "zstd", plan, &feed()).unwrap())
+        let context = context(self.root.path());
+        Arc::new(ParquetTarget::open(plan, &context).await.unwrap())
     }
 
     async fn rows(&self, plan: &LoadPlan, columns: &[ColumnField]) -> Vec<Row> {
