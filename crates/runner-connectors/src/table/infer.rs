@@ -37,8 +37,7 @@ fn column_of(field: &Field) -> Result<ColumnField> {
 }
 
 fn type_of(field: &Field) -> Result<ColumnType> {
-    let logical = field.metadata().get(LOGICAL_TYPE).map(String::as_str);
-    Ok(match (field.data_type(), logical) {
+    Ok(match (field.data_type(), logical_type(field)) {
         (DataType::Boolean, _) => ColumnType::Boolean,
         (
             DataType::Int8
@@ -64,10 +63,7 @@ fn type_of(field: &Field) -> Result<ColumnType> {
             precision: *precision,
             scale: *scale,
         },
-        (DataType::Utf8, Some("uuid")) => ColumnType::Uuid,
-        (DataType::FixedSizeBinary(16), _) if field.extension_type_name() == Some(UUID) => {
-            ColumnType::Uuid
-        }
+        (DataType::Utf8 | DataType::FixedSizeBinary(16), Some("uuid")) => ColumnType::Uuid,
         (DataType::Utf8, Some("json")) => ColumnType::Json,
         (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, _) => ColumnType::String,
         (DataType::Date32 | DataType::Date64, _) => ColumnType::Date,
@@ -108,6 +104,12 @@ fn type_of(field: &Field) -> Result<ColumnType> {
             .with_retry(runner_core::Retry::Never));
         }
     })
+}
+
+/// What the field's metadata say of its type: in the runner's own words, or in Arrow's.
+fn logical_type(field: &Field) -> Option<&str> {
+    let own = field.metadata().get(LOGICAL_TYPE).map(String::as_str);
+    own.or_else(|| (field.extension_type_name() == Some(UUID)).then_some("uuid"))
 }
 
 /// The fields of a Parquet file's schema, where a UUID is known by its logical type though the writer left no Arrow schema.
