@@ -181,14 +181,6 @@ impl ChainQueue {
         let Some(incremental) = &run.plan.incremental else {
             return self.works(ordinal, key, vec![(None, None)]).await;
         };
-        if context.plan.replay.is_some() {
-            // Whatever the run that read them made of its windows: a row without a cursor value still fails.
-            let tracker = incremental.cursor_field.as_ref().map(|field| {
-                let bounds = WindowBounds::default();
-                CursorTracker::new(field, &bounds, BTreeMap::new(), context.nominal_time)
-            });
-            return self.works(ordinal, key, vec![(None, tracker)]).await;
-        }
         let stored = match &incremental.cursor_field {
             Some(_) => {
                 context
@@ -199,6 +191,16 @@ impl ChainQueue {
             None => None,
         };
         let cursor = stored.as_ref().and_then(|state| state.cursor.clone());
+        if context.plan.replay.is_some() {
+            // Whatever the run that read them made of its windows: a row without a cursor value still fails.
+            let known = cursor.as_ref().or(incremental.initial.as_ref());
+            let tracker = incremental.cursor_field.as_ref().map(|field| {
+                let bounds = WindowBounds::default();
+                CursorTracker::new(field, &bounds, BTreeMap::new(), context.nominal_time)
+                    .like(known.map(String::as_str))
+            });
+            return self.works(ordinal, key, vec![(None, tracker)]).await;
+        }
         let boundary = stored.map(|state| state.boundary).unwrap_or_default();
         let bounds = window_bounds(
             incremental,

@@ -273,7 +273,7 @@ impl Lane {
             return Ok(None);
         }
         let mut dropped = vec![false; rows.batch.num_rows()];
-        let mut missing = Vec::new();
+        let mut without_cursor = Vec::new();
         if let Some(cursor) = &mut reading.cursor {
             let sorted = cursor.observe(&rows.batch, &rows.raw)?;
             reading.counters.rows_outside += sorted.outside.len() as u64;
@@ -281,32 +281,20 @@ impl Lane {
             for row in sorted.outside.into_iter().chain(sorted.repeated) {
                 dropped[row] = true;
             }
-            missing = sorted.missing;
+            let kind = cursor.text_kind();
+            let unreadable = sorted.unreadable.into_iter().map(|row| (row, Some(kind)));
+            without_cursor = sorted
+                .missing
+                .into_iter()
+                .map(|row| (row, None))
+                .chain(unreadable)
+                .collect();
             let is_behind = cursor.is_behind();
             self.warn_of_cursor(is_behind, sorted.future > 0);
         }
         let failed = self.run.checks(version)?.run(&rows.batch)?;
         let mut failures: BTreeMap<usize, Vec<Reason>> = failed.into_iter().collect();
-        for row in missing {
-            let column = self
-                .run
-                .plan
-                .incremental
-                .as_ref()
-                .and_then(|plan| plan.cursor_field.clone())
-                .unwrap_or_default();
-            let reasons = failures.entry(row).or_default();
-            if reasons
-                .iter()
-                .all(|known| known.column.as_deref() != Some(column.as_str()))
-            {
-                reasons.push(reason(
-                    "cursor_missing",
-                    &column,
-                    format!("`{column}` is the cursor and must not be null"),
-                ));
-            }
-        }
+        self.refuse_cursors(without_cursor, &mut failures);
         for output in &self.run.loads {
             for (row, reason) in output.target.rejects(&rows.batch)? {
                 failures.entry(row).or_default().push(reason);
@@ -470,6 +458,36 @@ impl Lane {
                 .extend(values);
         }
         Ok(())
+    }
+
+    /// Rows that say nothing of how far the source was read, with the kind that their text should have.
+    fn refuse_cursors(
+        &self,
+        rows: Vec<(usize, Option<&'static str>)>,
+        failures: &mut BTreeMap<usize, Vec<Reason>>,
+    ) {
+        let incremental = self.run.plan.incremental.as_ref();
+        let column = incremental.and_then(|plan| plan.cursor_field.as_deref());
+        let column = column.unwrap_or_default();
+        for (row, kind) in rows {
+            let reasons = failures.entry(row).or_default();
+            let is_told = |known: &Reason| known.column.as_deref() == Some(column);
+            if reasons.iter().any(is_told) {
+                continue;
+            }
+            reasons.push(match kind {
+                None => reason(
+                    "cursor_missing",
+                    column,
+                    format!("`{column}` is the cursor and must not be null"),
+                ),
+                Some(kind) => reason(
+                    "cursor_unreadable",
+                    column,
+                    format!("`{column}` is the cursor, and its value is no {kind}"),
+                ),
+            });
+        }
     }
 
     fn warn_of_cursor(&mut self, is_behind: bool, has_future: bool) {

@@ -50,6 +50,11 @@ pub fn forward(
     stored: Option<&CursorState>,
     new: CursorState,
 ) -> Option<CursorState> {
+    // Texts that say a time or a number compare as such, as they did when they were read.
+    let kind = match (kind, &new.cursor) {
+        (CursorKind::Text, Some(text)) => CursorKind::of_text(text),
+        _ => kind,
+    };
     let parse = |state: &CursorState| kind.parse(state.cursor.as_deref()?).ok();
     let Some(value) = parse(&new) else {
         // What is no value of its type can't be compared with anything.
@@ -176,8 +181,17 @@ mod tests {
             (Integer, Some("10"), "9", false),
             (Integer, Some("10"), "10", true),
             (Integer, None, "-1", true),
-            (Text, Some("9"), "10", false),
-            (Text, Some("10"), "9", true),
+            (Text, Some("b9"), "b10", false),
+            (Text, Some("b10"), "b9", true),
+            // A text that is a number or an instant is one.
+            (Text, Some("9"), "10", true),
+            (
+                Text,
+                Some("2026-01-02T01:00:00Z"),
+                "2026-01-01T23:30:00-05:00",
+                true,
+            ),
+            (Text, None, "2026-01-10T00:05:01Z", false),
             // One instant, written differently.
             (
                 Timestamp,

@@ -69,6 +69,16 @@ impl CursorKind {
         }
     }
 
+    /// The kind by which texts like this one compare, where a column holds texts: a date is an instant beside others, and an integer a
+    /// number.
+    pub fn of_text(text: &str) -> Self {
+        match Self::guess(text) {
+            Self::Date | Self::Timestamp => Self::Timestamp,
+            Self::Integer | Self::Number => Self::Number,
+            Self::Text => Self::Text,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Timestamp => "timestamp",

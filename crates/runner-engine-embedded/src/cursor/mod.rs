@@ -1,34 +1,24 @@
 //! The cursor of one chain while it is read: which rows are inside its window, which were there at the last run, and how far it gets.
 
+mod value;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use arrow::array::{Array, RecordBatch};
-use arrow::array::{
-    AsArray, Date32Array, Decimal128Array, Float64Array, Int64Array, TimestampMicrosecondArray,
-};
-use arrow::datatypes::DataType;
-use chrono::{DateTime, Duration, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, Duration, Utc};
 use runner_connectors::rows::RawRows;
 use runner_connectors::source::WindowBounds;
 use runner_core::checkpoint::ChainCursor;
 use runner_core::{ChainKey, Error, ErrorKind, Result};
+use runner_plan::windows::CursorKind;
+
+use self::value::{CursorValue, Found, Reader};
 
 /// Rows that may share the cursor's value; with more, the cursor stays one distinct value behind.
 pub(crate) const BOUNDARY_LIMIT: usize = 100_000;
 /// Later values are loaded and warned of, but don't move the cursor.
 const FUTURE_TOLERANCE_MINUTES: i64 = 5;
-
-/// A cursor's value, compared as its type.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum CursorValue {
-    Integer(i128),
-    Number(f64),
-    /// Microseconds.
-    Timestamp(i64),
-    Date(i32),
-    Text(String),
-}
 
 /// What a batch's rows mean for the cursor.
 #[derive(Debug, Default)]
@@ -39,6 +29,8 @@ pub(crate) struct Sorted {
     pub(crate) repeated: Vec<usize>,
     /// Rows without a cursor value: quarantined.
     pub(crate) missing: Vec<usize>,
+    /// Rows whose text is no value of the cursor's kind: quarantined.
+    pub(crate) unreadable: Vec<usize>,
     /// Rows beyond the nominal time: loaded, with a warning.
     pub(crate) future: usize,
 }
@@ -50,6 +42,8 @@ pub(crate) struct CursorTracker {
     from: Option<String>,
     to: Option<String>,
     latest_allowed: DateTime<Utc>,
+    /// What the texts of the cursor mean, where its column holds texts; told by an earlier value, else by the first rows.
+    text_kind: Option<CursorKind>,
     /// What the last run had seen at its cursor; rows are taken out of it as they come again.
     last_cursor: Option<String>,
     last_boundary: BTreeMap<String, u32>,
@@ -93,11 +87,14 @@ impl CursorTracker {
         boundary: BTreeMap<String, u32>,
         nominal_time: DateTime<Utc>,
     ) -> Self {
+        let earlier = [&bounds.last_cursor, &bounds.from, &bounds.to];
+        let earlier = earlier.into_iter().find_map(Option::as_deref);
         Self {
             column: column.to_owned(),
             from: bounds.from.clone(),
             to: bounds.to.clone(),
             latest_allowed: nominal_time + Duration::minutes(FUTURE_TOLERANCE_MINUTES),
+            text_kind: earlier.map(CursorKind::of_text),
             last_cursor: bounds.last_cursor.clone(),
             initial_boundary: boundary.clone(),
             last_boundary: boundary,
@@ -107,6 +104,18 @@ impl CursorTracker {
             below: None,
             below_boundary: Boundary::default(),
         }
+    }
+
+    /// Texts mean what this earlier value does.
+    #[must_use]
+    pub(crate) fn like(mut self, earlier: Option<&str>) -> Self {
+        self.text_kind = earlier.map(CursorKind::of_text).or(self.text_kind);
+        self
+    }
+
+    /// The kind of value that a text which can't be read should have been.
+    pub(crate) fn text_kind(&self) -> &'static str {
+        self.text_kind.unwrap_or(CursorKind::Text).name()
     }
 
     /// Whether more rows share the newest value than can be told apart when they come again.
@@ -138,23 +147,28 @@ impl CursorTracker {
                 format!("cursor_field `{}` is in no row of the stream", self.column),
             ));
         };
-        let parse = |text: &Option<String>| {
-            text.as_deref()
-                .map(|text| CursorValue::parse(text, array.data_type()))
-                .transpose()
-        };
+        let reader = self.reader(array.as_ref());
+        let parse =
+            |text: &Option<String>| text.as_deref().map(|text| reader.parse(text)).transpose();
         let (from, to) = (parse(&self.from)?, parse(&self.to)?);
         let last = if self.to.is_none() {
             parse(&self.last_cursor)?
         } else {
             None
         };
-        self.take_up(array.data_type())?;
+        self.take_up(&reader)?;
         let mut sorted = Sorted::default();
         for row in 0..array.len() {
-            let Some(value) = CursorValue::read(array.as_ref(), row)? else {
-                sorted.missing.push(row);
-                continue;
+            let value = match reader.read(array.as_ref(), row)? {
+                Found::Value(value) => value,
+                Found::Null => {
+                    sorted.missing.push(row);
+                    continue;
+                }
+                Found::Unreadable => {
+                    sorted.unreadable.push(row);
+                    continue;
+                }
             };
             let is_before = from.as_ref().is_some_and(|from| value < *from);
             let is_after = to.as_ref().is_some_and(|to| value >= *to);
@@ -198,14 +212,25 @@ impl CursorTracker {
         }
     }
 
-    fn take_up(&mut self, data_type: &DataType) -> Result<()> {
+    /// How this batch's values are read. Until a row has a value, nothing tells what texts mean.
+    fn reader(&mut self, array: &dyn Array) -> Reader {
+        if self.text_kind.is_none() {
+            let sealed = self
+                .resumed
+                .as_ref()
+                .and_then(|sealed| sealed.maximum.as_deref());
+            self.text_kind = sealed
+                .map(CursorKind::of_text)
+                .or_else(|| value::majority(array));
+        }
+        Reader::new(array.data_type(), self.text_kind)
+    }
+
+    fn take_up(&mut self, reader: &Reader) -> Result<()> {
         let Some(resumed) = self.resumed.take() else {
             return Ok(());
         };
-        let parse = |text: Option<String>| {
-            text.map(|text| CursorValue::parse(&text, data_type))
-                .transpose()
-        };
+        let parse = |text: Option<String>| text.map(|text| reader.parse(&text)).transpose();
         let is_bounded = self.to.is_some();
         // A value that some row has, and no row: there were too many.
         let taken_up = |value: Option<&CursorValue>, rows: BTreeMap<String, u32>| Boundary {
@@ -276,124 +301,11 @@ fn row_hash(raw: &RawRows, row: usize) -> String {
     format!("{:032x}", raw.hash(row))
 }
 
-impl CursorValue {
-    /// The value of a row; none where it is null.
-    pub(crate) fn read(array: &dyn Array, row: usize) -> Result<Option<Self>> {
-        if array.is_null(row) {
-            return Ok(None);
-        }
-        let any = array.as_any();
-        let value = match array.data_type() {
-            DataType::Int64 => any
-                .downcast_ref::<Int64Array>()
-                .map(|array| Self::Integer(array.value(row).into())),
-            DataType::Float64 => any
-                .downcast_ref::<Float64Array>()
-                .map(|array| Self::Number(array.value(row))),
-            DataType::Decimal128(_, 0) => any
-                .downcast_ref::<Decimal128Array>()
-                .map(|array| Self::Integer(array.value(row))),
-            DataType::Date32 => any
-                .downcast_ref::<Date32Array>()
-                .map(|array| Self::Date(array.value(row))),
-            DataType::Timestamp(..) => any
-                .downcast_ref::<TimestampMicrosecondArray>()
-                .map(|array| Self::Timestamp(array.value(row))),
-            DataType::Utf8 => Some(Self::Text(array.as_string::<i32>().value(row).to_owned())),
-            _ => None,
-        };
-        value.map(Some).ok_or_else(|| {
-            Error::new(
-                ErrorKind::SourceData,
-                format!("a cursor can't be of type {}", array.data_type()),
-            )
-            .with_help("use a column of integers, numbers, dates, date-times or texts")
-        })
-    }
-
-    /// The value that a stored or configured text means for a column of this type.
-    pub(crate) fn parse(text: &str, data_type: &DataType) -> Result<Self> {
-        let value = match data_type {
-            DataType::Int64 | DataType::Decimal128(_, 0) => text.parse().ok().map(Self::Integer),
-            DataType::Float64 => text.parse().ok().map(Self::Number),
-            DataType::Date32 => parse_date(text).map(Self::Date),
-            DataType::Timestamp(..) => parse_timestamp(text).map(Self::Timestamp),
-            _ => Some(Self::Text(text.to_owned())),
-        };
-        value.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Spec,
-                format!("cursor value `{text}` is not of the column's type ({data_type})"),
-            )
-            .with_help(
-                "set `incremental.initial` in the column's own form, or reset it with `state set`",
-            )
-        })
-    }
-
-    pub(crate) fn to_text(&self) -> String {
-        match self {
-            Self::Integer(value) => value.to_string(),
-            Self::Number(value) => value.to_string(),
-            Self::Timestamp(micros) => DateTime::<Utc>::from_timestamp_micros(*micros)
-                .map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-                .unwrap_or_default(),
-            Self::Date(days) => NaiveDate::default()
-                .checked_add_signed(Duration::days(i64::from(*days)))
-                .unwrap_or_default()
-                .to_string(),
-            Self::Text(value) => value.clone(),
-        }
-    }
-
-    fn is_after(&self, limit: DateTime<Utc>) -> bool {
-        match self {
-            Self::Timestamp(micros) => *micros > limit.timestamp_micros(),
-            Self::Date(days) => i64::from(*days) > limit.timestamp().div_euclid(86_400),
-            Self::Integer(_) | Self::Number(_) | Self::Text(_) => false,
-        }
-    }
-}
-
-impl PartialOrd for CursorValue {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        match (self, other) {
-            (Self::Integer(a), Self::Integer(b)) => Some(a.cmp(b)),
-            (Self::Number(a), Self::Number(b)) => Some(a.total_cmp(b)),
-            (Self::Timestamp(a), Self::Timestamp(b)) => Some(a.cmp(b)),
-            (Self::Date(a), Self::Date(b)) => Some(a.cmp(b)),
-            (Self::Text(a), Self::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
-            _ => None,
-        }
-    }
-}
-
-fn parse_date(text: &str) -> Option<i32> {
-    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .ok()
-        .or_else(|| {
-            DateTime::parse_from_rfc3339(text)
-                .ok()
-                .map(|at| at.naive_utc().date())
-        })?;
-    i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).ok()
-}
-
-fn parse_timestamp(text: &str) -> Option<i64> {
-    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Some(at.timestamp_micros());
-    }
-    let midnight = NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .ok()?
-        .and_hms_opt(0, 0, 0)?;
-    Some(midnight.and_utc().timestamp_micros())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::ArrayRef;
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
     use bytes::Bytes;
 
     use super::*;
@@ -509,22 +421,95 @@ mod tests {
         }
     }
 
-    #[test]
-    fn texts_of_values_come_back() {
-        for (text, data_type) in [
-            (
-                "2026-01-31T10:00:00.123456Z",
-                DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),
-            ),
-            ("2026-01-31", DataType::Date32),
-            ("-5", DataType::Int64),
-            ("abc", DataType::Utf8),
-        ] {
-            assert_eq!(
-                CursorValue::parse(text, &data_type).unwrap().to_text(),
-                text
-            );
+    fn texts(values: &[&str]) -> (RecordBatch, RawRows) {
+        let array: ArrayRef = Arc::new(StringArray::from(values.to_vec()));
+        let batch = RecordBatch::try_from_iter_with_nullable([("id", array, true)]).unwrap();
+        let mut text = String::new();
+        let ranges = values.iter().map(|value| {
+            let start = text.len();
+            text.push_str(value);
+            start..text.len()
+        });
+        let ranges = ranges.collect();
+        (batch, RawRows::new(Bytes::from(text), ranges))
+    }
+
+    fn since(cursor: &str) -> WindowBounds {
+        WindowBounds {
+            from: Some(cursor.to_owned()),
+            to: None,
+            last_cursor: Some(cursor.to_owned()),
         }
-        assert!(CursorValue::parse("soon", &DataType::Int64).is_err());
+    }
+
+    #[test]
+    fn a_later_instant_of_another_zone_is_new() {
+        let (batch, raw) = texts(&["2024-01-01T23:30:00-05:00", "2024-01-02T00:59:59Z"]);
+        let mut tracker = CursorTracker::new(
+            "id",
+            &since("2024-01-02T01:00:00Z"),
+            BTreeMap::new(),
+            "2024-02-01T00:00:00Z".parse().unwrap(),
+        );
+        let sorted = tracker.observe(&batch, &raw).unwrap();
+        assert_eq!(sorted.outside, [1]);
+        let state = tracker.state(&ChainKey::default(), 0);
+        // As the source writes it: that is what it is asked with.
+        assert_eq!(state.maximum.as_deref(), Some("2024-01-01T23:30:00-05:00"));
+    }
+
+    #[test]
+    fn texts_of_the_future_and_of_no_kind_move_nothing() {
+        let values = [
+            "2024-01-02T01:00:00",
+            "n/a",
+            "2099-01-01T00:00:00",
+            "2024-01-03",
+        ];
+        let (batch, raw) = texts(&values);
+        let nominal = "2024-02-01T00:00:00Z".parse().unwrap();
+        let first = WindowBounds::default();
+        // The first rows tell what the texts mean, and so does the cursor of an earlier run, of whichever row comes first then.
+        for (bounds, rows) in [
+            (first, 4),
+            (since("2024-01-02T01:00:00Z"), 4),
+            (since("2024-01-01"), 2),
+        ] {
+            let mut tracker = CursorTracker::new("id", &bounds, BTreeMap::new(), nominal);
+            let sorted = tracker.observe(&batch.slice(0, rows), &raw).unwrap();
+            assert_eq!(
+                (sorted.unreadable, sorted.outside),
+                (vec![1], vec![]),
+                "{bounds:?}"
+            );
+            assert_eq!(sorted.future, usize::from(rows == 4));
+            let maximum = tracker.state(&ChainKey::default(), 0).maximum;
+            let newest = if rows == 4 {
+                "2024-01-03"
+            } else {
+                "2024-01-02T01:00:00"
+            };
+            assert_eq!(maximum.as_deref(), Some(newest));
+        }
+    }
+
+    #[test]
+    fn numbers_in_quotes_are_numbers() {
+        let (batch, raw) = texts(&["8", "9", "10", "11"]);
+        let mut tracker = tracker(&since("9"), BTreeMap::new());
+        let sorted = tracker.observe(&batch, &raw).unwrap();
+        assert_eq!(sorted.outside, [0]);
+        let state = tracker.state(&ChainKey::default(), 0);
+        assert_eq!(state.maximum.as_deref(), Some("11"));
+        // A resumed chain whose first row says nothing knows it by what it had sealed.
+        let mut resumed =
+            self::tracker(&WindowBounds::default(), BTreeMap::new()).resuming(Some(state));
+        let (batch, raw) = texts(&["x", "9", "y"]);
+        let sorted = resumed.observe(&batch, &raw).unwrap();
+        assert_eq!(sorted.unreadable, [0, 2]);
+        assert_eq!(
+            resumed.state(&ChainKey::default(), 0).maximum.as_deref(),
+            Some("11")
+        );
     }
 }

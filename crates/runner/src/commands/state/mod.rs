@@ -1,5 +1,7 @@
 //! `state`: cursors of feeds.
 
+mod checked;
+
 use std::fmt::Write as _;
 
 use runner_core::{CursorState, Error, ErrorKind, FeedId, Result, TenantId};
@@ -40,6 +42,7 @@ pub(crate) async fn state(
                 cursor: Some(cursor),
                 ..CursorState::default()
             };
+            checked::check(&store, &feed, &state).await?;
             store.feeds().set_cursor(&feed, &state, &operator()).await?;
             terminal.note(&format!(
                 "cursor of `{}` in `{}` is set",
