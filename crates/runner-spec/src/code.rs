@@ -172,6 +172,7 @@ codes! {
     UnknownConnection = "UIS0634", "no connection has this name";
     EventTimeMissing = "UIS0635", "a streaming setting names no field of the rows";
     WindowVariables = "UIS0636", "window variables are used without an incremental setting";
+    CursorFieldText = "UIS0637", "rows of one key are compared by a text";
 
     SqlSyntax = "UIS0701", "a query is not valid SQL";
     SqlUnknownTable = "UIS0702", "a query names a table that does not exist";

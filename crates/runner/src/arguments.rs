@@ -204,7 +204,7 @@ pub(crate) enum StateCommand {
         feed: String,
         stream: String,
         cursor: String,
-        /// The parent's value, for a stream that has one cursor a parent
+        /// The file, or the value of the parent, for a stream that has a cursor for each
         #[arg(long, default_value = "")]
         value: String,
     },

@@ -1,7 +1,7 @@
 //! Which write modes fit which ways of reading (`append`, `replace`, `merge` against windows and lookbacks).
 
 use runner_spec::model::WriteMode;
-use runner_spec::{Code, FieldPath};
+use runner_spec::{Code, Diagnostic, FieldPath};
 
 use super::findings::{Findings, list};
 use super::incremental;
@@ -16,7 +16,10 @@ pub(crate) fn check(
     match load.write_mode {
         WriteMode::Append => append(load, sources, findings),
         WriteMode::Replace => replace(load, sources, mode_path, findings),
-        WriteMode::Merge => merge(load, mode_path, findings),
+        WriteMode::Merge => {
+            merge(load, mode_path, findings);
+            newest(load, sources, findings);
+        }
     }
 }
 
@@ -51,6 +54,35 @@ fn append(load: &LoadPlan, sources: &[&StreamPlan], findings: &mut Findings) {
         {
             incremental::overlap(&stream.name, days, &path, findings);
         }
+    }
+}
+
+/// Of rows with one key the one with the greatest cursor stays, and a target compares what its column holds.
+fn newest(load: &LoadPlan, sources: &[&StreamPlan], findings: &mut Findings) {
+    let Some(cursor) = &load.cursor_field else {
+        return;
+    };
+    for stream in sources {
+        let mut known = stream.columns.known.iter();
+        let column = known.find(|column| column.name == *cursor);
+        let column_type = column.and_then(|column| column.column_type.as_ref());
+        if column_type.is_some_and(|known| *known != ColumnType::String) {
+            continue;
+        }
+        findings.push(
+            Diagnostic::hint(
+                Code::CursorFieldText,
+                stream_path(stream).key("incremental").key("cursor_field"),
+                format!(
+                    "`{}` keeps the row with the greatest `{cursor}` of a key, and as a text `10` stands before `9`, and an instant \
+                     before an earlier one of another zone",
+                    load.table
+                ),
+            )
+            .help(format!(
+                "unless it is a text, give `{cursor}` its type in the contract, such as `{{type: string, format: date-time}}`"
+            )),
+        );
     }
 }
 

@@ -34,6 +34,13 @@ pub(super) async fn check(store: &Store, feed: &FeedId, cursor: &CursorState) ->
         .feeds()
         .cursor(feed, &cursor.stream, &cursor.value)
         .await?;
+    if stored.is_none() && matches!(stream.source, SourcePlan::Files(_)) {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("no file `{}` of `{}` was read", cursor.value, stream.name),
+        )
+        .with_help("`state show` lists the files as they are named here"));
+    }
     let state = store.feeds().state(feed).await?;
     is_of_kind(kind(stream, &state, stored.as_ref())?, cursor)
 }
@@ -54,16 +61,17 @@ fn stream<'a>(plan: &'a Plan, name: &str) -> Result<&'a StreamPlan> {
     })
 }
 
-/// A stream with one cursor a value has none for all of them.
+/// A stream with a cursor for each file or value has none for all of them.
 fn value_is_named(stream: &StreamPlan, value: &str) -> Result<()> {
-    let SourcePlan::Http(http) = &stream.source else {
-        return Ok(());
+    let each = match &stream.source {
+        SourcePlan::Files(_) => Some("file"),
+        SourcePlan::Http(http) if matches!(http.chains, Chains::Single) => None,
+        SourcePlan::Http(_) => Some("value"),
     };
-    let is_single = matches!(http.chains, Chains::Single);
-    let (what, help) = match (is_single, value.is_empty()) {
-        (true, false) => ("one cursor, and none a value", "leave `--value` out"),
-        (false, true) => (
-            "a cursor a value, and none for all",
+    let (what, help) = match (each, value.is_empty()) {
+        (None, false) => ("one cursor".to_owned(), "leave `--value` out"),
+        (Some(each), true) => (
+            format!("a cursor for each {each}"),
             "say which with `--value`; `state show` lists them",
         ),
         _ => return Ok(()),
