@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, AsArray, RecordBatch, StructArray};
 use runner_connectors::rows::{InvalidRow, Rows};
-use runner_plan::model::{Check, CheckKind};
+use runner_plan::model::{Check, CheckKind, CheckOrigin};
 
 /// Cells of required columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) fn required_cells(checks: &[Check], rows: &Rows) -> Cells {
         if !matches!(check.kind, CheckKind::Required) {
             continue;
         }
-        let decoded = decoded(&rows.batch, &check.column);
+        let decoded = decoded(&rows.batch, check);
         sum.all += decoded.all;
         sum.present += decoded.present;
         // What is required of an object is required of the objects that are there, and of these nothing is known.
@@ -35,7 +35,8 @@ pub(crate) fn required_cells(checks: &[Check], rows: &Rows) -> Cells {
 }
 
 /// Of one column, in rows that were decoded.
-pub(crate) fn decoded(batch: &RecordBatch, column: &str) -> Cells {
+pub(crate) fn decoded(batch: &RecordBatch, check: &Check) -> Cells {
+    let column = check.column.as_str();
     let rows = batch.num_rows() as u64;
     if let Some(array) = batch.column_by_name(column) {
         return Cells {
@@ -43,36 +44,59 @@ pub(crate) fn decoded(batch: &RecordBatch, column: &str) -> Cells {
             present: rows - array.null_count() as u64,
         };
     }
-    let nested = column.split_once('.').and_then(|(outer, inner)| {
-        let structure = batch.column_by_name(outer)?.as_struct_opt()?;
-        let is_there = (0..structure.len()).map(|row| structure.is_valid(row));
-        within(structure, is_there.collect(), inner)
-    });
-    nested.unwrap_or(Cells {
-        all: rows,
-        present: 0,
-    })
+    let Some((outer, inner)) = column.split_once('.') else {
+        return Cells {
+            all: rows,
+            present: 0,
+        };
+    };
+    // What the contract requires of objects is counted where there are some, with columns of their own.
+    let is_of_objects = check.origin == CheckOrigin::Contract;
+    let Some(structure) = batch
+        .column_by_name(outer)
+        .and_then(|array| array.as_struct_opt())
+    else {
+        let is_missing = !is_of_objects && batch.column_by_name(outer).is_none();
+        return Cells {
+            all: if is_missing { rows } else { 0 },
+            present: 0,
+        };
+    };
+    let is_there = (0..structure.len()).map(|row| !is_of_objects || structure.is_valid(row));
+    within(structure, is_there.collect(), inner)
 }
 
 /// Of a field of objects, in the rows that have the object.
-fn within(structure: &StructArray, is_there: Vec<bool>, field: &str) -> Option<Cells> {
-    let Some(array) = structure.column_by_name(field) else {
-        let (outer, inner) = field.split_once('.')?;
-        let nested = structure.column_by_name(outer)?.as_struct_opt()?;
-        let is_there = is_there
-            .into_iter()
-            .enumerate()
-            .map(|(row, is_there)| is_there && nested.is_valid(row));
-        return within(nested, is_there.collect(), inner);
-    };
+fn within(structure: &StructArray, is_there: Vec<bool>, field: &str) -> Cells {
     let there = is_there
         .iter()
         .enumerate()
         .filter(|(_, is_there)| **is_there);
-    Some(Cells {
-        all: there.clone().count() as u64,
-        present: there.filter(|(row, _)| array.is_valid(*row)).count() as u64,
-    })
+    if let Some(array) = structure.column_by_name(field) {
+        return Cells {
+            all: there.clone().count() as u64,
+            present: there
+                .filter(|(row, _)| structure.is_valid(*row) && array.is_valid(*row))
+                .count() as u64,
+        };
+    }
+    let Some((outer, inner)) = field.split_once('.') else {
+        return Cells {
+            all: there.count() as u64,
+            present: 0,
+        };
+    };
+    let Some(nested) = structure
+        .column_by_name(outer)
+        .and_then(|array| array.as_struct_opt())
+    else {
+        return Cells::default();
+    };
+    let is_there = is_there
+        .into_iter()
+        .enumerate()
+        .map(|(row, is_there)| is_there && nested.is_valid(row));
+    within(nested, is_there.collect(), inner)
 }
 
 /// Whether a row that could not be decoded fails by other columns only.
@@ -90,7 +114,6 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Fields};
     use bytes::Bytes;
     use runner_connectors::rows::{RawRows, Reason};
-    use runner_plan::model::CheckOrigin;
 
     use super::*;
 
@@ -153,5 +176,8 @@ mod tests {
     fn a_field_of_an_object_is_required_where_the_object_is() {
         assert_eq!(share("address", Vec::new()), (2, 3));
         assert_eq!(share("address.city", vec![invalid(None)]), (1, 2));
+        assert_eq!(share("address.street", Vec::new()), (0, 2));
+        assert_eq!(share("invoice.street", Vec::new()), (0, 0));
+        assert_eq!(share("address.tags[].name", Vec::new()), (0, 0));
     }
 }

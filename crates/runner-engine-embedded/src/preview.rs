@@ -258,7 +258,8 @@ impl Look<'_> {
         let masked = mask(
             &rows.batch,
             &self.stream.masking,
-            &masked_columns(&columns, &self.stream.masking),
+            // Rows that are shown with their reasons may lack what the columns must have.
+            &masked_columns(&version.decoded_fields(), &self.stream.masking),
         )?;
         for row in 0..rows.batch.num_rows() {
             self.push(PreviewRow {

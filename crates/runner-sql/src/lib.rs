@@ -9,7 +9,7 @@ mod drafts;
 pub mod portable;
 mod transforms;
 
-pub use checks::{CheckError, CompiledCheck, compile_check};
+pub use checks::{CheckError, CompiledCheck, JsonStep, JsonTest, Subject, compile_check};
 pub use drafts::{analyse_draft, reads_no_view};
 pub use portable::{Analysis, Relation, RowStep, RowStepKind, View, ViewColumn};
 pub use transforms::{PlanAnalysis, analyse_plan, analyse_transform, closed_view, view_names};

@@ -347,7 +347,7 @@ impl Writing<'_> {
             if !matches!(check.kind, CheckKind::Required) {
                 continue;
             }
-            let cells = decoded(batch, &check.column);
+            let cells = decoded(batch, check);
             self.counters.required_cells += cells.all;
             self.counters.required_present += cells.present;
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// One thing that every row must satisfy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Check {
-    /// Target column, dotted below a struct.
+    /// Target column, dotted below a struct; `[]` stands for every item of a list.
     pub column: String,
     pub kind: CheckKind,
     pub origin: CheckOrigin,

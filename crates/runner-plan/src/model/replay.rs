@@ -182,7 +182,7 @@ fn hidden_check(stream: &StreamPlan) -> Option<&str> {
             let is_of = check
                 .column
                 .strip_prefix(masked.column.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
             is_of && (masked.masking == Masking::Drop || check.kind != CheckKind::Required)
         })
     };

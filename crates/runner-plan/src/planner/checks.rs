@@ -122,6 +122,9 @@ fn property_checks(column: &str, property: &Property, path: &FieldPath, checks: 
             checks,
         );
     }
+    if let Some(items) = &property.items {
+        property_checks(&format!("{column}[]"), items, &path.key("items"), checks);
+    }
 }
 
 /// The constraints of one property, by the key that states them.

@@ -22,20 +22,20 @@ impl Reader<'_> {
             maximum: self.number(node, "maximum", path),
             exclusive_minimum: self.number(node, "exclusiveMinimum", path),
             exclusive_maximum: self.number(node, "exclusiveMaximum", path),
-            multiple_of: self
-                .number(node, "multipleOf", path)
-                .filter(|value| *value > 0.0),
+            multiple_of: self.divisor(node, path),
             min_length: self.count(node, "minLength", path),
             max_length: self.count(node, "maxLength", path),
             pattern: self.pattern(node, path),
             min_items: self.count(node, "minItems", path),
             max_items: self.count(node, "maxItems", path),
-            unique_items: matches!(
-                node.get("uniqueItems").map(|node| &node.value),
-                Some(Value::Boolean(true))
-            ),
-            enumeration: self.enumeration(node, path),
-            constant: node.get("const").map(Node::to_json),
+            unique_items: self.flag(node, "uniqueItems", path),
+            enumeration: self
+                .enumeration(node, path)
+                .filter(|_| self.has_values(node, kind, "enum", path)),
+            constant: node
+                .get("const")
+                .map(Node::to_json)
+                .filter(|_| self.has_values(node, kind, "const", path)),
             format: checked_format(node, kind),
         };
         let lengths = |value: Option<u64>| value.map(|value| value.to_string());
@@ -127,6 +127,64 @@ impl Reader<'_> {
         number
     }
 
+    fn divisor(&mut self, node: &Node, path: &FieldPath) -> Option<f64> {
+        let divisor = self.number(node, "multipleOf", path)?;
+        if divisor > 0.0 {
+            return Some(divisor);
+        }
+        let diagnostic = Diagnostic::error(
+            Code::WrongType,
+            path.key("multipleOf"),
+            "`multipleOf` takes a number above 0",
+        );
+        self.diagnostics
+            .push(diagnostic.help("write `multipleOf: 1` for whole numbers"));
+        None
+    }
+
+    pub(super) fn flag(&mut self, node: &Node, keyword: &str, path: &FieldPath) -> bool {
+        match node.get(keyword).map(|node| &node.value) {
+            None | Some(Value::Null) => false,
+            Some(Value::Boolean(flag)) => *flag,
+            Some(_) => {
+                let diagnostic = Diagnostic::error(
+                    Code::WrongType,
+                    path.key(keyword),
+                    format!("`{keyword}` takes `true` or `false`"),
+                );
+                self.diagnostics
+                    .push(diagnostic.help(format!("write `{keyword}: true`, without quotes")));
+                false
+            }
+        }
+    }
+
+    /// Whether values of this type are compared with those of `enum` and `const`; where they aren't, it is said.
+    fn has_values(
+        &mut self,
+        node: &Node,
+        kind: Option<PropertyType>,
+        keyword: &str,
+        path: &FieldPath,
+    ) -> bool {
+        if !matches!(kind, Some(PropertyType::Array | PropertyType::Object)) {
+            return true;
+        }
+        if node.get(keyword).is_some() {
+            let diagnostic = Diagnostic::warning(
+                Code::ContractKeyword,
+                path.key(keyword),
+                format!("`{keyword}` of an array or object is not checked"),
+            );
+            self.diagnostics.push(
+                diagnostic
+                    .at_key()
+                    .help("state it of the items or properties that are single values"),
+            );
+        }
+        false
+    }
+
     fn count(&mut self, node: &Node, keyword: &str, path: &FieldPath) -> Option<u64> {
         let value = node.get(keyword).filter(|value| !value.is_null())?;
         let count = if matches!(value.value, Value::Number(_)) {
@@ -192,10 +250,7 @@ impl Reader<'_> {
 /// A format that is checked and isn't a type of its own.
 fn checked_format(node: &Node, kind: Option<PropertyType>) -> Option<String> {
     let format = node.get("format")?.as_text()?;
-    let is_type = matches!(
-        kind,
-        Some(PropertyType::Date | PropertyType::DateTime | PropertyType::Time | PropertyType::Uuid)
-    );
-    let checked = CHECKED_FORMATS.contains(&format);
-    (checked && !is_type).then(|| format.to_owned())
+    let is_text = matches!(kind, None | Some(PropertyType::String));
+    let is_checked = CHECKED_FORMATS.contains(&format);
+    (is_checked && is_text).then(|| format.to_owned())
 }

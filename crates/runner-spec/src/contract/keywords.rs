@@ -19,7 +19,7 @@ pub(super) const ANNOTATIONS: [&str; 12] = [
 ];
 
 /// Keywords of JSON Schema that are known and not checked.
-pub(super) const UNCHECKED: [&str; 19] = [
+pub(super) const UNCHECKED: [&str; 20] = [
     "allOf",
     "anyOf",
     "oneOf",
@@ -38,6 +38,7 @@ pub(super) const UNCHECKED: [&str; 19] = [
     "maxContains",
     "prefixItems",
     "additionalItems",
+    "additionalProperties",
     "unevaluatedProperties",
 ];
 
@@ -50,7 +51,7 @@ const NUMBERS: [&str; 5] = [
 ];
 const TEXTS: [&str; 3] = ["minLength", "maxLength", "pattern"];
 const ARRAYS: [&str; 4] = ["items", "minItems", "maxItems", "uniqueItems"];
-const OBJECTS: [&str; 3] = ["properties", "required", "additionalProperties"];
+const OBJECTS: [&str; 2] = ["properties", "required"];
 
 /// Formats of texts that are checked without being types of their own.
 pub(super) const CHECKED_FORMATS: [&str; 5] = ["email", "uri", "ipv4", "ipv6", "hostname"];
@@ -81,23 +82,21 @@ pub(super) fn of_properties() -> &'static [&'static str] {
         "uniqueItems",
         "properties",
         "required",
-        "additionalProperties",
     ]
 }
 
 /// Whether a keyword says nothing about values of a type.
 pub(super) fn has_no_effect(keyword: &str, kind: PropertyType) -> bool {
     let is_number = matches!(kind, PropertyType::Integer | PropertyType::Number);
-    let is_text = !matches!(
+    let is_text = matches!(kind, PropertyType::String | PropertyType::Uuid);
+    // Dates and times are texts in the rows, and values of their own once they are read.
+    let is_time = matches!(
         kind,
-        PropertyType::Integer
-            | PropertyType::Number
-            | PropertyType::Boolean
-            | PropertyType::Array
-            | PropertyType::Object
+        PropertyType::Date | PropertyType::DateTime | PropertyType::Time
     );
     (NUMBERS.contains(&keyword) && !is_number)
         || (TEXTS.contains(&keyword) && !is_text)
+        || (keyword == "format" && !is_text && !is_time)
         || (ARRAYS.contains(&keyword) && kind != PropertyType::Array)
         || (OBJECTS.contains(&keyword) && kind != PropertyType::Object)
 }

@@ -175,7 +175,20 @@ impl Reader<'_> {
 
     fn additional_properties(&mut self, node: &Node, path: &FieldPath) -> bool {
         match node.get("additionalProperties").map(|node| &node.value) {
-            None | Some(Value::Null | Value::Object(_)) => true,
+            None | Some(Value::Null) => true,
+            Some(Value::Object(_)) => {
+                let diagnostic = Diagnostic::warning(
+                    Code::ContractKeyword,
+                    path.key("additionalProperties"),
+                    "a schema in `additionalProperties` of the contract is not checked",
+                );
+                self.diagnostics.push(
+                    diagnostic
+                        .at_key()
+                        .help("name the columns one by one in `properties`"),
+                );
+                true
+            }
             Some(Value::Boolean(allowed)) => *allowed,
             Some(_) => {
                 let diagnostic = Diagnostic::error(
@@ -198,6 +211,11 @@ impl Reader<'_> {
         path: &FieldPath,
     ) {
         let key = entry.key.as_str();
+        let allows_all = key == "additionalProperties"
+            && matches!(entry.value.value, Value::Null | Value::Boolean(true));
+        if allows_all {
+            return;
+        }
         if known.contains(&key) || keywords::ANNOTATIONS.contains(&key) || key.starts_with("x-") {
             return;
         }

@@ -72,10 +72,19 @@ impl Reader<'_> {
 
     fn plain(&mut self, node: &Node, path: &FieldPath) -> Property {
         let (kind, mut nullable) = self.kind(node, path);
-        nullable |= matches!(
-            node.get("nullable").map(|node| &node.value),
-            Some(Value::Boolean(true))
-        );
+        nullable |= self.flag(node, "nullable", path);
+        if node.get("type").is_none()
+            && let Some(format) = node.get("format").and_then(Node::as_text)
+            && !CHECKED_FORMATS.contains(&format)
+        {
+            let diagnostic = Diagnostic::warning(
+                Code::ContractKeyword,
+                path.key("format"),
+                format!("the format `{format}` is not checked of a property without a `type`"),
+            );
+            self.diagnostics
+                .push(diagnostic.help("write `type: string` beside it"));
+        }
         if let Some(kind) = kind {
             for entry in node
                 .as_object()
@@ -112,7 +121,7 @@ impl Reader<'_> {
     /// `type` with the `format` that makes it a narrower one, and whether it takes null.
     fn kind(&mut self, node: &Node, path: &FieldPath) -> (Option<PropertyType>, bool) {
         let Some(kind) = node.get("type").filter(|kind| !kind.is_null()) else {
-            return (None, true);
+            return (None, false);
         };
         let type_path = path.key("type");
         let mut names = Vec::new();
