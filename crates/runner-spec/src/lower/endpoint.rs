@@ -1,11 +1,14 @@
 //! An endpoint of the model.
 
+use indexmap::IndexMap;
+
 use super::view::{View, number_of};
 use super::{auth, load_settings};
 use crate::for_each;
 use crate::model::{Dedupe, Endpoint, EventTime, Incremental, Pagination, ValidationRules};
 use crate::path::FieldPath;
 use crate::tree::Node;
+use crate::values::is_template;
 
 /// Reads an endpoint; `has_bundle` says whether credentials that it leaves out come from the provider's bundle.
 pub(super) fn lower(view: &View<'_>, has_bundle: bool) -> Endpoint {
@@ -22,7 +25,7 @@ pub(super) fn lower(view: &View<'_>, has_bundle: bool) -> Endpoint {
         auth: auth::lower(view, has_bundle),
         pagination: pagination(view),
         response_path: view.text("response_path"),
-        field_mapping: view.map("field_mapping"),
+        field_mapping: field_mapping(view),
         rate_limit_group: view.text("rate_limit_group"),
         rate_limit_per_second: view.real("rate_limit_per_second"),
         sample_size: view.whole("sample_size"),
@@ -92,4 +95,18 @@ fn dedupe(view: &View<'_>) -> Option<Dedupe> {
         keys: view.texts("keys"),
         ttl: view.text("ttl"),
     })
+}
+
+/// A template is a value, not a field: where it stands in the place of one, the entry is written the other way round.
+fn field_mapping(view: &View<'_>) -> IndexMap<String, String> {
+    let entries = view.map("field_mapping").into_iter();
+    entries
+        .map(|(key, value)| {
+            if is_template(&key) && !is_template(&value) {
+                (value, key)
+            } else {
+                (key, value)
+            }
+        })
+        .collect()
 }

@@ -10,6 +10,7 @@ use crate::diagnostic::{Diagnostic, MAX_FINDINGS};
 use crate::model::{Contract, Endpoint, ForEach, Masking, ValidationRules};
 use crate::names::nearest;
 use crate::path::FieldPath;
+use crate::tree::Node;
 use crate::values::{is_template, references};
 
 /// Whether a mapping is written as column → source: its keys are names of the contract, or of rules, and its values are not.
@@ -85,6 +86,7 @@ pub(super) fn run(context: &mut Context<'_>) {
                 diagnostic.help(format!("write the source first: `\"{source}\": {column}`")),
             );
         }
+        templates_as_fields(context, index);
         duplicate_targets(context, index, endpoint, reversed);
         let fields = Fields::of(context, index, endpoint, reversed);
         ruled_fields(context, index, endpoint, &fields);
@@ -158,6 +160,31 @@ fn variables(context: &Context<'_>, index: usize, endpoint: &Endpoint) -> HashSe
         None => {}
     }
     names
+}
+
+/// Entries whose key is a template: they were turned round when the document was read.
+fn templates_as_fields(context: &mut Context<'_>, index: usize) {
+    let path = endpoint_path(index).key("field_mapping");
+    let Some(entries) = context.node(&path).and_then(Node::as_object) else {
+        return;
+    };
+    let found: Vec<(String, String)> = entries
+        .iter()
+        .filter_map(|entry| Some((entry.key.clone(), entry.value.as_text()?.to_owned())))
+        .filter(|(key, value)| is_template(key) && !is_template(value))
+        .collect();
+    for (key, column) in found {
+        let diagnostic = Diagnostic::warning(
+            Code::ReversedMapping,
+            path.key(key.as_str()),
+            "a template is a value and no field; this entry is turned round",
+        );
+        context.report(
+            diagnostic
+                .at_key()
+                .help(format!("write the column first: `{column}: \"{key}\"`")),
+        );
+    }
 }
 
 fn duplicate_targets(context: &mut Context<'_>, index: usize, endpoint: &Endpoint, reversed: bool) {
