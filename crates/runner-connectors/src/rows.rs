@@ -60,6 +60,9 @@ pub struct InvalidRow {
     pub number: u64,
 }
 
+/// The code of a row whose bytes are no text, so that what is shown of it has lost some.
+pub const INVALID_TEXT: &str = "invalid_text";
+
 /// Why a row is in the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reason {

@@ -215,7 +215,14 @@ impl SchemaVersion {
         };
         let mut resumed: Vec<DecodedColumn> = planned
             .map(|column| match record.index_of(&column.name) {
-                Some(index) => column.resumed(record, index),
+                Some(index) => {
+                    let column = column.resumed(record, index);
+                    if columns.pass_through {
+                        column.read_from(record, index)
+                    } else {
+                        column
+                    }
+                }
                 None => column,
             })
             .collect();
@@ -280,6 +287,7 @@ impl SchemaVersion {
         self.has_same_columns(other)
             && self.columns.iter().zip(&other.columns).all(|(own, other)| {
                 own.binding == other.binding
+                    && own.source == other.source
                     && (own.binding != TypeBinding::Open
                         || own.trace.is_as_closed_as(&other.trace, &own.column_type))
             })
@@ -332,6 +340,16 @@ impl DecodedColumn {
             column_type: self.column_type.clone(),
             nullable: self.nullable,
         }
+    }
+
+    /// The field that the column was read from before: names in snake_case don't tell, and those that fell together least of all.
+    fn read_from(mut self, record: &SchemaRecord, index: usize) -> Self {
+        if let (ColumnSource::Field(_), Some(source @ ColumnSource::Field(_))) =
+            (&self.source, record.sources.get(index))
+        {
+            self.source = source.clone();
+        }
+        self
     }
 
     fn resumed(mut self, record: &SchemaRecord, index: usize) -> Self {

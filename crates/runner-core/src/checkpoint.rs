@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use runner_plan::model::{ColumnField, ColumnSource};
+use runner_plan::model::{ColumnField, ColumnSource, RowPath, RowPathStep};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -77,6 +77,19 @@ pub struct SchemaRecord {
 impl SchemaRecord {
     pub fn index_of(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|known| known.name == column)
+    }
+
+    /// Column → the field that it was read from, where that is one of the row itself.
+    pub fn fields_read(&self) -> BTreeMap<String, String> {
+        let sources = self.columns.iter().zip(&self.sources);
+        let fields = sources.filter_map(|(column, source)| match source {
+            ColumnSource::Field(RowPath::Steps(steps)) => match steps.as_slice() {
+                [RowPathStep::Name(field)] => Some((column.name.clone(), field.clone())),
+                _ => None,
+            },
+            _ => None,
+        });
+        fields.collect()
     }
 }
 

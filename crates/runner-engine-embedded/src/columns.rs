@@ -1,6 +1,8 @@
 //! The schema that a stream starts with: what the plan knows, then what earlier attempts and runs found.
 
-use runner_connectors::schema::{SchemaVersion, StreamSchema, TypeBinding, WideningGuard};
+use runner_connectors::schema::{
+    DecodedColumn, SchemaVersion, StreamSchema, TypeBinding, WideningGuard,
+};
 use runner_core::checkpoint::SchemaRecord;
 use runner_plan::StreamPlan;
 use runner_plan::model::{ColumnType, Replay};
@@ -59,7 +61,12 @@ fn of_last_run(plan: &StreamPlan, stored: &SchemaRecord) -> SchemaVersion {
     for (index, column) in schema.columns.iter_mut().enumerate() {
         match planned.columns.get(index) {
             // The contract's word stands, whatever the last run saw.
-            Some(known) if known.binding == TypeBinding::Fixed => *column = known.clone(),
+            Some(known) if known.binding == TypeBinding::Fixed => {
+                *column = DecodedColumn {
+                    source: column.source.clone(),
+                    ..known.clone()
+                };
+            }
             _ if record.index_of(&column.name).is_some() => column.binding = TypeBinding::Known,
             _ => {}
         }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::attempt::{Attempt, Halt};
 use crate::drift::{self, Needs, judge};
+use crate::fields::refuse_idle_masks;
 use crate::gates::{measure, worst};
 use crate::replace;
 
@@ -30,6 +31,7 @@ impl Attempt<'_> {
         self.stage("gates");
         fault::point("gates");
         let found = self.found(job).await?;
+        refuse_idle_masks(&job.plan, &found)?;
         self.gate_quality(job, &found).await?;
         self.gate_drift(job, &found).await?;
         gate_replace(job, &found)

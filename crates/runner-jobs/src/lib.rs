@@ -11,6 +11,7 @@ pub mod cursors;
 mod discarding;
 pub mod drift;
 mod extraction;
+mod fields;
 pub mod gates;
 mod gating;
 mod lease;

@@ -3,10 +3,11 @@
 use runner_core::checkpoint::{StreamSummary, Warning};
 use runner_core::job::{Claim, Job, JobState};
 use runner_core::report::{Report, ReportError, SinkReport, StreamReport};
-use runner_core::{Error, LoadId, Result};
+use runner_core::{Error, ErrorKind, LoadId, Result};
 use runner_plan::LoadPlan;
 use runner_plan::model::{Input, Target};
 
+use crate::fields;
 use crate::gates::measure;
 use crate::runner::Ports;
 
@@ -22,6 +23,13 @@ pub async fn report(
     let mut summaries = ports.jobs.summary(&claim.tenant, &job.id).await?;
     summaries.sort_by_key(|summary| place(job, &summary.stream));
     warnings.extend(quality_warnings(job, &summaries));
+    let accepted = ports.feeds.state(&job.feed).await?.accepted;
+    warnings.extend(fields::warnings(
+        &job.plan,
+        &summaries,
+        &accepted,
+        has_read_all(job),
+    ));
     for summary in summaries {
         warnings.extend(summary.warnings);
         let totals = summary.totals;
@@ -80,6 +88,15 @@ fn place(job: &Job, name: &str) -> usize {
         .chain(transforms)
         .position(|known| known == name)
         .unwrap_or(usize::MAX)
+}
+
+/// Whether every row of the job's streams was read: it came as far as its gates.
+fn has_read_all(job: &Job) -> bool {
+    let is_gated = job
+        .failure
+        .as_ref()
+        .is_some_and(|failure| matches!(failure.kind, ErrorKind::Quality | ErrorKind::Drift));
+    job.state == JobState::Completed || is_gated
 }
 
 /// Broken thresholds that the document doesn't let block the run.

@@ -27,6 +27,8 @@ pub struct PlanInputs<'a> {
 pub struct FeedSchemas {
     /// Stream → its columns as last loaded, or as a probe saw them.
     pub streams: BTreeMap<String, Vec<ColumnField>>,
+    /// Stream → column → the field of the raw rows that it was read from, where that is one of the row itself.
+    pub sources: BTreeMap<String, BTreeMap<String, String>>,
     /// [`crate::LoadPlan::id`] → the table's columns.
     pub tables: BTreeMap<String, Vec<ColumnField>>,
     /// Streams whose columns come from a probe of the source, not from earlier runs.

@@ -32,6 +32,7 @@ struct CaseInputs {
     secrets_writable: bool,
     job_timeout_seconds: Option<u64>,
     streams: BTreeMap<String, Vec<ColumnField>>,
+    sources: BTreeMap<String, BTreeMap<String, String>>,
     fields: BTreeMap<String, BTreeSet<String>>,
     sampled: BTreeSet<String>,
     parameters: BTreeMap<String, String>,
@@ -80,6 +81,7 @@ fn plan_with(spec: &runner_spec::Spec, inputs: &CaseInputs) -> Planned {
     };
     let state = FeedSchemas {
         streams: inputs.streams.clone(),
+        sources: inputs.sources.clone(),
         tables: BTreeMap::new(),
         fields: inputs.fields.clone(),
         sampled: inputs.sampled.clone(),

@@ -126,6 +126,12 @@ impl Columnar {
             }
             for field in &given.fields {
                 if batch::is_open(current)
+                    && let Some(column) = awaiting(&mut columns, field, &given.fields)
+                {
+                    column.source = top_level(&field.name);
+                    continue;
+                }
+                if batch::is_open(current)
                     && columns.len() < MAX_COLUMNS
                     && !columns
                         .iter()
@@ -416,13 +422,31 @@ fn begins_with(column: &DecodedColumn, name: &str) -> bool {
         || names(steps).is_some_and(|names| names.join(".") == name)
 }
 
+/// The column of the contract that a field is meant for, by its name in snake_case, where the file has none of the name itself.
+fn awaiting<'a>(
+    columns: &'a mut [DecodedColumn],
+    field: &ColumnField,
+    given: &[ColumnField],
+) -> Option<&'a mut DecodedColumn> {
+    let name = column_names::snake_case(&field.name);
+    let column = columns.iter_mut().find(|column| column.name == name)?;
+    let is_unmet = column.binding == TypeBinding::Fixed
+        && column.source == top_level(&name)
+        && given.iter().all(|field| field.name != name);
+    is_unmet.then_some(column)
+}
+
+fn top_level(name: &str) -> ColumnSource {
+    ColumnSource::Field(RowPath::Steps(vec![RowPathStep::Name(name.to_owned())]))
+}
+
 fn new_column(field: &ColumnField, columns: &[DecodedColumn]) -> DecodedColumn {
     let name = column_names::unique(column_names::snake_case(&field.name), |name| {
         columns.iter().any(|column| column.name == name)
     });
     DecodedColumn {
         name,
-        source: ColumnSource::Field(RowPath::Steps(vec![RowPathStep::Name(field.name.clone())])),
+        source: top_level(&field.name),
         column_type: field.column_type.clone(),
         nullable: true,
         binding: TypeBinding::Known,

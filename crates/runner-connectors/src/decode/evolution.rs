@@ -1,5 +1,7 @@
 //! How a stream's columns follow what its rows turn out to hold.
 
+use std::collections::BTreeSet;
+
 use runner_plan::model::{ColumnField, ColumnSource, ColumnType, RowPath, RowPathStep};
 
 use super::names;
@@ -16,6 +18,8 @@ pub(crate) struct Sighting {
     pub(crate) columns: Vec<(String, Trace)>,
     /// Fields (or whole rows) that no column names, by where they are.
     pub(crate) fields: Vec<(ColumnSource, Trace)>,
+    /// Fields that columns are named after, as they came: no other field takes their place.
+    pub(crate) named: BTreeSet<String>,
 }
 
 impl Sighting {
@@ -73,6 +77,8 @@ pub(crate) fn change(
             let delivered = delivered.iter().find(|(known, _)| *known == column.name);
             let reason = widen(schema, column, delivered.map(|(_, trace)| trace), seen);
             start_over = start_over.or(reason);
+        } else if let Some(column) = awaiting(&mut columns, source, sighting) {
+            column.source = source.clone();
         } else if columns.len() < MAX_COLUMNS {
             add(&mut columns, source, seen);
         }
@@ -83,12 +89,35 @@ pub(crate) fn change(
     }
 }
 
-fn add(columns: &mut Vec<DecodedColumn>, source: &ColumnSource, seen: &Trace) {
-    let name = match source {
+/// The column of the contract that a field is meant for, by its name in snake_case, where none of the name itself came.
+fn awaiting<'a>(
+    columns: &'a mut [DecodedColumn],
+    source: &ColumnSource,
+    sighting: &Sighting,
+) -> Option<&'a mut DecodedColumn> {
+    let name = names::snake_case(top_level(source)?);
+    let column = columns.iter_mut().find(|column| column.name == name)?;
+    let is_unmet = column.binding == TypeBinding::Fixed
+        && top_level(&column.source) == Some(name.as_str())
+        && !sighting.named.contains(&name);
+    is_unmet.then_some(column)
+}
+
+/// The field that a source is, where it is one of the row itself.
+fn top_level(source: &ColumnSource) -> Option<&str> {
+    match source {
         ColumnSource::Field(RowPath::Steps(steps)) => match steps.as_slice() {
-            [RowPathStep::Name(name)] => names::snake_case(name),
-            _ => "field".to_owned(),
+            [RowPathStep::Name(name)] => Some(name),
+            _ => None,
         },
+        _ => None,
+    }
+}
+
+fn add(columns: &mut Vec<DecodedColumn>, source: &ColumnSource, seen: &Trace) {
+    let name = match (source, top_level(source)) {
+        (_, Some(name)) => names::snake_case(name),
+        (ColumnSource::Field(_), None) => "field".to_owned(),
         _ => "value".to_owned(),
     };
     let name = names::unique(name, |name| {

@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::{
 };
 use runner_connectors::decode::{DecodeOptions, PageDecoder};
 use runner_connectors::lines::RowLines;
-use runner_connectors::rows::{InvalidRow, RawRows, Reason, Rows};
+use runner_connectors::rows::{INVALID_TEXT, InvalidRow, RawRows, Reason, Rows};
 use runner_connectors::source::{ChainProgress, Fetched, PageEnd, Provenance, StepSender};
 use runner_core::checkpoint::{Observed, Warning};
 use runner_core::{ChainEnd, Error, ErrorKind, PageCursor, Result, Seq, ranges};
@@ -41,6 +41,8 @@ struct StoredRow {
     number: u64,
     line: Option<u64>,
     raw: String,
+    /// Why it is there, where its text has lost something: what the quarantine has of it is not the whole row.
+    lost: Option<Vec<Reason>>,
 }
 
 /// What decoding the rows of a page left to be said at its end.
@@ -124,8 +126,10 @@ impl FileReader {
         if !self.send(Fetched::Replayed(first.provenance.clone())) {
             return Ok(false);
         }
-        let is_json = |row: &&StoredRow| serde_json::from_str::<IgnoredAny>(&row.raw).is_ok();
-        let (whole, broken): (Vec<&StoredRow>, Vec<&StoredRow>) = rows.iter().partition(is_json);
+        let is_whole = |row: &&StoredRow| {
+            row.lost.is_none() && serde_json::from_str::<IgnoredAny>(&row.raw).is_ok()
+        };
+        let (whole, broken): (Vec<&StoredRow>, Vec<&StoredRow>) = rows.iter().partition(is_whole);
         for rows in self.decode(&whole, notes)? {
             if !self.send(Fetched::Rows(rows)) {
                 return Ok(false);
@@ -188,17 +192,19 @@ impl FileReader {
         Ok(batches)
     }
 
-    /// Rows whose text is no value: they go back as they are.
+    /// Rows whose text is no value, or not the whole of theirs: they go back as they are.
     fn refused(&self, rows: &[&StoredRow]) -> Rows {
         let version = self.stream.context.schema.current();
         let origin = rows.first().map_or("", |row| row.request.as_str());
         let invalid = rows.iter().map(|row| InvalidRow {
             raw: row.raw.clone(),
-            reasons: vec![Reason {
-                code: "malformed".to_owned(),
-                column: None,
-                message: "what the quarantine has of the row is no JSON".to_owned(),
-            }],
+            reasons: row.lost.clone().unwrap_or_else(|| {
+                vec![Reason {
+                    code: "malformed".to_owned(),
+                    column: None,
+                    message: "what the quarantine has of the row is no JSON".to_owned(),
+                }]
+            }),
             number: row.number,
         });
         Rows {
@@ -259,6 +265,7 @@ fn stored_rows(batch: &RecordBatch, seq: Seq) -> Result<Vec<StoredRow>> {
         column.and_then(|column| column.as_primitive_opt::<Int64Type>())
     };
     let (request, chain, raw) = (text("request")?, text("chain")?, text("raw")?);
+    let reasons = text("reasons")?;
     let page = number("page").ok_or_else(|| lacks("page"))?;
     let row_number = number("row").ok_or_else(|| lacks("row"))?;
     let (seqs, lines) = (number("seq"), number("line"));
@@ -278,8 +285,18 @@ fn stored_rows(batch: &RecordBatch, seq: Seq) -> Result<Vec<StoredRow>> {
                 .filter(|lines| lines.is_valid(row))
                 .map(|lines| unsigned(lines.value(row))),
             raw: raw.value(row).to_owned(),
+            lost: lost(reasons.value(row)),
         })
         .collect())
+}
+
+/// The reasons of a row whose text could not be kept as it came: bytes that are no text are not in the quarantine.
+fn lost(reasons: &str) -> Option<Vec<Reason>> {
+    let reasons: Vec<Reason> = serde_json::from_str(reasons).ok()?;
+    reasons
+        .iter()
+        .any(|reason| reason.code == INVALID_TEXT)
+        .then_some(reasons)
 }
 
 fn lacks(column: &str) -> Error {

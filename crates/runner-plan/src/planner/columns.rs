@@ -116,8 +116,14 @@ fn pass_through(
     inputs: &ColumnInputs<'_>,
     named: &mut IndexMap<String, (ColumnSource, FieldPath)>,
 ) {
-    let field =
-        |name: &str| ColumnSource::Field(RowPath::Steps(vec![RowPathStep::Name(name.to_owned())]));
+    let field = |name: &str| {
+        let read_from = inputs
+            .draft
+            .stored_fields
+            .and_then(|fields| fields.get(name));
+        let field = read_from.map_or(name, String::as_str);
+        ColumnSource::Field(RowPath::Steps(vec![RowPathStep::Name(field.to_owned())]))
+    };
     let properties = at::provider().key("schema_contract").key("properties");
     let contract = inputs
         .contract
@@ -200,6 +206,17 @@ fn agrees(
     findings: &mut Findings,
 ) {
     if inputs.draft.mapping.is_pass_through {
+        if !contract.additional_properties {
+            let path = at::provider()
+                .key("schema_contract")
+                .key("additionalProperties");
+            findings.warning(
+                Code::ContractKeyword,
+                &path,
+                format!("all fields of `{}` pass, and those that the contract doesn't name are loaded with them", inputs.draft.name()),
+                "write a `field_mapping` of the fields that are wanted",
+            );
+        }
         return;
     }
     let has = |name: &str| known.iter().any(|column| column.name == name);

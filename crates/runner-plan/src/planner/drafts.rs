@@ -1,5 +1,7 @@
 //! Endpoints on their way to streams: their mapping, and every template that a request of theirs is made of.
 
+use std::collections::BTreeMap;
+
 use runner_spec::FieldPath;
 use runner_spec::model::{Auth, Endpoint, ProviderType};
 
@@ -19,6 +21,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) uses: Vec<Use>,
     /// Columns that earlier runs stored or a probe saw.
     pub(crate) stored: &'a [crate::model::ColumnField],
+    /// The fields that those were read from.
+    pub(crate) stored_fields: Option<&'a BTreeMap<String, String>>,
     /// Which of the two it was.
     pub(crate) stored_origin: TypeOrigin,
 }
@@ -66,6 +70,7 @@ pub(crate) fn drafts<'a>(context: Context<'a>, findings: &mut Findings) -> Vec<D
                 } else {
                     TypeOrigin::Stored
                 },
+                stored_fields: state.sources.get(&endpoint.name),
                 stored: state.streams.get(&endpoint.name).map_or(&[], Vec::as_slice),
             }
         })

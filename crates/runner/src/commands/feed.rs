@@ -102,6 +102,11 @@ pub(crate) fn job_runner(
 
 async fn stored_schemas(store: &Store, feed: &FeedId) -> Result<FeedSchemas> {
     let state = store.feeds().state(feed).await?;
+    let sources = state
+        .schemas
+        .iter()
+        .map(|(stream, schema)| (stream.clone(), schema.fields_read()))
+        .collect();
     let streams = state
         .schemas
         .into_iter()
@@ -109,6 +114,7 @@ async fn stored_schemas(store: &Store, feed: &FeedId) -> Result<FeedSchemas> {
         .collect();
     Ok(FeedSchemas {
         streams,
+        sources,
         ..FeedSchemas::default()
     })
 }

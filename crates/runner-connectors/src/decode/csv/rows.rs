@@ -15,7 +15,7 @@ use crate::decode::evolution::Sighting;
 use crate::decode::json::{Path, Stop, names, not_taken, path_of, reason, take_cell_json};
 use crate::decode::text::shortened;
 use crate::decode::trace::{Kinds, Trace};
-use crate::rows::{RawForm, Reason};
+use crate::rows::{INVALID_TEXT, RawForm, Reason};
 use crate::schema::{DecodedColumn, SchemaVersion};
 
 /// Takes rows that are records.
@@ -217,6 +217,11 @@ impl RowReader for CsvRows {
         if fields.len() != self.targets.len() {
             return;
         }
+        for (name, target) in self.form.names.iter().zip(&self.targets) {
+            if !matches!(target, Target::Ask | Target::Drop) {
+                sighting.named.insert(name.clone());
+            }
+        }
         for (index, (text, is_quoted)) in fields.iter().enumerate() {
             if self.form.is_null(text, *is_quoted) {
                 continue;
@@ -241,7 +246,7 @@ impl RowReader for CsvRows {
     fn explain(&mut self, row: &[u8], version: &SchemaVersion) -> Vec<Reason> {
         if std::str::from_utf8(row).is_err() {
             return vec![reason(
-                "invalid_text",
+                INVALID_TEXT,
                 None,
                 "the row is not UTF-8".to_owned(),
             )];

@@ -13,7 +13,7 @@ use crate::decode::evolution::Sighting;
 use crate::decode::keys::{Keys, TypeSet, Unknown};
 use crate::decode::text::shortened;
 use crate::decode::trace::{Kinds, MAX_STRUCT_FIELDS, Trace};
-use crate::rows::{RawForm, Reason};
+use crate::rows::{INVALID_TEXT, RawForm, Reason};
 use crate::schema::{DecodedColumn, SchemaVersion, TypeBinding};
 
 /// Takes rows that are JSON texts.
@@ -203,7 +203,11 @@ fn sight(
             matches!(&column.source, ColumnSource::Field(RowPath::Steps(steps))
                 if steps.first() == Some(&RowPathStep::Name(name.clone())))
         };
-        if field.seen == TypeSet::NULL || version.columns.iter().any(begins) {
+        if version.columns.iter().any(begins) {
+            sighting.named.insert(name);
+            continue;
+        }
+        if field.seen == TypeSet::NULL {
             continue;
         }
         let trace = trace_of(&row[field.value], max_depth)?;
@@ -266,7 +270,7 @@ pub(crate) fn trace_of(value: &[u8], max_depth: usize) -> Result<Trace, Stop> {
 fn explain(row: &[u8], version: &SchemaVersion, max_depth: usize) -> Vec<Reason> {
     if std::str::from_utf8(row).is_err() {
         return vec![reason(
-            "invalid_text",
+            INVALID_TEXT,
             None,
             "the row is not UTF-8".to_owned(),
         )];
