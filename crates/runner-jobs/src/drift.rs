@@ -44,7 +44,10 @@ impl Needs {
             let Some(field) = source_field(column) else {
                 continue;
             };
-            needs.mapped.insert(field.to_owned());
+            // Where all fields pass, a column is there since a row had it, and none has to.
+            if !stream.columns.pass_through {
+                needs.mapped.insert(field.to_owned());
+            }
             let is_checked = stream
                 .checks
                 .iter()
@@ -492,6 +495,11 @@ mod tests {
         let fields: Vec<_> = needs.redefined.iter().map(String::as_str).collect();
         assert_eq!(fields, ["at", "id", "price"]);
         assert_eq!(needs.required, ["id".to_owned()].into());
+        assert!(needs.mapped.contains("price"));
+        let mut open = plan_json(&["orders"]);
+        open["streams"][0]["columns"]["pass_through"] = json!(true);
+        let open = Needs::of(&plan_of(&open).streams[0], None);
+        assert!(open.mapped.is_empty() && open.required.contains("id"));
         // A type that a sample gave is not the document's.
         let mut sampled = plan_json(&["orders"]);
         sampled["streams"][0]["columns"]["known"][0]["origin"] = json!("sample");

@@ -120,8 +120,12 @@ impl ScriptedEngine {
             present: rows,
             nulls: 0,
         };
+        let at = ObservedField {
+            types: vec!["string".to_owned()],
+            ..field.clone()
+        };
         Observed {
-            fields: [("id".to_owned(), field)].into(),
+            fields: [("id".to_owned(), field), ("at".to_owned(), at)].into(),
             rows,
         }
     }

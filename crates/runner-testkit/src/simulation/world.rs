@@ -85,7 +85,7 @@ impl World {
         world
     }
 
-    /// The type that the source's only field has from now on.
+    /// The type that the source's `id` has from now on.
     pub fn set_field_type(&self, name: &str) {
         name.clone_into(&mut self.lock().field_type);
     }
