@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::physical_plan::PhysicalExpr;
 use runner_core::Result;
+use runner_sql::Subject;
 
 use super::{Evaluated, Failing, internal, shown_value};
 
@@ -13,8 +13,6 @@ use super::{Evaluated, Failing, internal, shown_value};
 #[derive(Debug)]
 pub(super) struct ItemsCheck {
     pub(super) list: Arc<dyn PhysicalExpr>,
-    /// One column, of items.
-    pub(super) item: SchemaRef,
     pub(super) check: Box<Evaluated>,
 }
 
@@ -29,7 +27,8 @@ impl ItemsCheck {
         let offsets = list.value_offsets();
         let (first, end) = (offset(offsets, 0), offset(offsets, list.len()));
         let items = list.values().slice(first, end - first);
-        let nested = self.batch(&items)?;
+        let column = (Subject::VALUE, Arc::clone(&items), true);
+        let nested = RecordBatch::try_from_iter_with_nullable([column]).map_err(internal)?;
         let mut failing = Failing::new();
         let mut row = 0;
         for (item, value) in self.check.failing(&nested)? {
@@ -43,10 +42,6 @@ impl ItemsCheck {
             }
         }
         Ok(failing)
-    }
-
-    fn batch(&self, items: &ArrayRef) -> Result<RecordBatch> {
-        RecordBatch::try_new(Arc::clone(&self.item), vec![Arc::clone(items)]).map_err(internal)
     }
 }
 

@@ -20,7 +20,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use runner_connectors::rows::Reason;
 use runner_core::{Error, ErrorKind, Result};
 use runner_plan::arrow::arrow_schema;
-use runner_plan::model::{Check, ColumnField};
+use runner_plan::model::{Check, ColumnField, ColumnType};
 use runner_sql::{CompiledCheck, Subject, compile_check};
 
 use self::items::ItemsCheck;
@@ -110,7 +110,6 @@ impl Evaluated {
                 Looked::Items(ItemsCheck {
                     list: physical(&list, schema)?,
                     check: Box::new(Self::new(*check, &item)?),
-                    item,
                 })
             }
             Subject::Json { json, steps, test } => {
@@ -237,8 +236,13 @@ fn cut(text: &str) -> String {
 /// As batches are decoded: of a column that is said to hold no nulls, the planner would take `is not null` for true.
 fn nullable(column: &ColumnField) -> ColumnField {
     ColumnField {
+        name: column.name.clone(),
+        column_type: match &column.column_type {
+            ColumnType::List(item) => ColumnType::List(Box::new(nullable(item))),
+            ColumnType::Struct(fields) => ColumnType::Struct(fields.iter().map(nullable).collect()),
+            other => other.clone(),
+        },
         nullable: true,
-        ..column.clone()
     }
 }
 

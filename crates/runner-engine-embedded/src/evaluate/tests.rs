@@ -215,7 +215,10 @@ mod shapes {
             field("tags", list(ColumnType::Integer)),
             field(
                 "orders",
-                list(ColumnType::Struct(vec![field("sku", ColumnType::String)])),
+                list(ColumnType::Struct(vec![ColumnField {
+                    nullable: false,
+                    ..field("sku", ColumnType::String)
+                }])),
             ),
             field(
                 "address",
@@ -227,7 +230,9 @@ mod shapes {
     }
 
     fn batch() -> RecordBatch {
-        let schema = arrow_schema(&columns());
+        // As rows are decoded: what the columns must have, some rows lack.
+        let decoded: Vec<_> = columns().iter().map(nullable).collect();
+        let schema = arrow_schema(&decoded);
         let mut reader = ReaderBuilder::new(schema)
             .build(std::io::Cursor::new(ROWS))
             .unwrap();
