@@ -314,6 +314,18 @@ fn a_field_keeps_its_column_from_run_to_run() -> Result<()> {
         let shown = feed.preview()?;
         ensure!(shown[0].0 == expected, "{rows}: {shown:?}");
     }
+    let document = feed.folder.path().join("people.json");
+    let planned = feed
+        .runner()?
+        .command(&["plan", &document.to_string_lossy()])
+        .succeed()?;
+    ensure!(
+        planned
+            .describe()
+            .contains("their columns are `total` and `total_2`"),
+        "{}",
+        planned.describe()
+    );
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The columns of a stream: their order, where their values come from, their types and who fixed them.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use runner_spec::model::{Contract, Masking};
 use runner_spec::{Code, FieldPath};
@@ -13,6 +15,7 @@ use crate::model::{
     Column, ColumnSource, ColumnType, Columns, MaskedColumn, RowPath, RowPathStep, TypeOrigin,
     VariableSource,
 };
+use crate::names::snake_case;
 use crate::template::Template;
 use crate::windows::CursorKind;
 
@@ -80,6 +83,7 @@ pub(crate) fn build(inputs: &ColumnInputs<'_>, findings: &mut Findings) -> Colum
     let mut named = sources(draft, inputs.binding, inputs.any_contract);
     if draft.mapping.is_pass_through {
         pass_through(inputs, &mut named);
+        names_that_fell_together(draft, findings);
     }
     let cursor = cursor_column(draft);
     let mut known: Vec<Column> = named
@@ -139,6 +143,30 @@ fn pass_through(
         named
             .entry(name.clone())
             .or_insert_with(|| (field(name), path));
+    }
+}
+
+/// Fields whose names are one in snake_case have columns that numbers tell apart.
+fn names_that_fell_together(draft: &Draft<'_>, findings: &mut Findings) {
+    let mut by_name: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
+    for (column, field) in draft.stored_fields.into_iter().flatten() {
+        let same = by_name.entry(snake_case(field)).or_default();
+        same.push((column, field));
+    }
+    for (name, same) in by_name.iter().filter(|(_, same)| same.len() > 1) {
+        let columns: Vec<&str> = same.iter().map(|(column, _)| *column).collect();
+        let fields: Vec<&str> = same.iter().map(|(_, field)| *field).collect();
+        findings.warning(
+            Code::DuplicateTarget,
+            &draft.path,
+            format!(
+                "the fields {} of `{}` are all `{name}` in snake_case: their columns are {}",
+                list(&fields),
+                draft.name(),
+                list(&columns)
+            ),
+            "give each a name of its own in `field_mapping`",
+        );
     }
 }
 
