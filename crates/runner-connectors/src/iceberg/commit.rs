@@ -159,7 +159,7 @@ impl IcebergTarget {
         let load = attempt.load;
         let is_keyed = load.plan.write_mode == WriteMode::Merge
             || (load.plan.write_mode == WriteMode::Append && !load.plan.primary_key.is_empty());
-        if is_keyed {
+        if is_keyed && attempt.parts.iter().any(|part| part.rows > 0) {
             return self.keyed_change(table, current, attempt).await;
         }
         let added = self.added(&table.metadata, attempt.parts)?;

@@ -78,7 +78,8 @@ impl IcebergTarget {
         load: &LoadContext,
         parts: &[(Part, FileDetails)],
     ) -> Result<Option<Marks>> {
-        let Some(spec) = KeySpec::of(load)? else {
+        let rows = parts.iter().map(|(part, _)| part.rows).sum();
+        let Some(spec) = KeySpec::of(load, rows)? else {
             return Ok(None);
         };
         if load.plan.write_mode == WriteMode::Replace {
@@ -111,7 +112,7 @@ impl IcebergTarget {
         load: &LoadContext,
         parts: &[Part],
     ) -> Result<KeyedChange> {
-        let spec = self.key_spec(load)?;
+        let spec = self.key_spec(load, parts)?;
         let details = with_details(parts)?;
         let stored = self.stored(table, current, &spec, |_| true).await?;
         let load_parts = LoadParts::new(self.files_of(table), load, details.clone());
@@ -156,7 +157,7 @@ impl IcebergTarget {
         load: &LoadContext,
         parts: &[Part],
     ) -> Result<bool> {
-        let spec = self.key_spec(load)?;
+        let spec = self.key_spec(load, parts)?;
         let mut now = HashSet::new();
         let added = self
             .stored(table, current, &spec, |file| {
@@ -197,8 +198,9 @@ impl IcebergTarget {
         Ok(true)
     }
 
-    fn key_spec(&self, load: &LoadContext) -> Result<KeySpec> {
-        KeySpec::of(load)?.ok_or_else(|| {
+    fn key_spec(&self, load: &LoadContext, parts: &[Part]) -> Result<KeySpec> {
+        let rows = parts.iter().map(|part| part.rows).sum();
+        KeySpec::of(load, rows)?.ok_or_else(|| {
             IcebergError::Broken(format!("the load of `{}` has no primary key", self.name))
         })
     }

@@ -80,10 +80,10 @@ pub trait KeyedFiles: Send + Sync {
 }
 
 impl KeySpec {
-    /// The key of a load; none where rows are only added.
-    pub fn of(load: &LoadContext) -> Result<Option<Self>> {
+    /// The key of a load; none where rows are only added, or where there are none: what was never read has no columns.
+    pub fn of(load: &LoadContext, rows: u64) -> Result<Option<Self>> {
         let plan = &load.plan;
-        if plan.primary_key.is_empty() {
+        if plan.primary_key.is_empty() || rows == 0 {
             return Ok(None);
         }
         let column = |name: &String| {

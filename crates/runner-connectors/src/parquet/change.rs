@@ -34,7 +34,7 @@ pub(super) async fn compute(
     parts: &[Part],
 ) -> Result<Option<Change>> {
     let parts: Vec<&Part> = parts.iter().filter(|part| part.rows > 0).collect();
-    let spec = KeySpec::of(load)?;
+    let spec = KeySpec::of(load, parts.iter().map(|part| part.rows).sum())?;
     let existing = match (load.plan.write_mode, load.insert_only) {
         (WriteMode::Merge, false) => Existing::Replaced { seq: seq(load)? },
         _ => Existing::Stays,

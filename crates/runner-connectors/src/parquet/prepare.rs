@@ -43,7 +43,7 @@ pub(super) async fn prepare(
         .map(PartDetails::of)
         .collect::<Result<Vec<_>>>()?;
     let origins = origins(load, &parts);
-    let spec = KeySpec::of(load)?;
+    let spec = KeySpec::of(load, parts.iter().map(|part| part.rows).sum())?;
     let mut left_out = superseded(&origins);
     let mut chosen = fates(load, &parts, &details, &left_out);
     // What is written as asked for already needs no look at its footers.

@@ -1,5 +1,6 @@
 //! Makes the table what a load needs: there, with its columns, wide enough. Everything in one transaction.
 
+use std::iter;
 use std::time::Duration;
 
 use runner_core::{Error, ErrorKind, LoadContext, Result, Retry};
@@ -88,25 +89,46 @@ async fn change(connection: &mut PgConnection, name: &TableName, load: &LoadCont
 
 /// Columns stay nullable, but for a merge's key: a later load may lack them.
 fn creation(name: &TableName, load: &LoadContext) -> Vec<String> {
+    let definitions: Vec<String> = load.columns.iter().map(definition).collect();
+    let table = format!("CREATE TABLE {} ({})", name.sql(), definitions.join(", "));
+    iter::once(table).chain(key(name, load)).collect()
+}
+
+/// Makes the key of a table without rows; none where the load doesn't have its columns, since nothing was read.
+fn key(name: &TableName, load: &LoadContext) -> Option<String> {
     let plan = &load.plan;
-    let mut definitions: Vec<String> = load.columns.iter().map(definition).collect();
-    let key: Vec<String> = plan.primary_key.iter().map(|name| quote(name)).collect();
-    if plan.write_mode == WriteMode::Merge {
-        definitions.push(format!("PRIMARY KEY ({})", key.join(", ")));
+    let has = |key: &String| load.columns.iter().any(|column| column.name == *key);
+    if plan.primary_key.is_empty() || !plan.primary_key.iter().all(has) {
+        return None;
     }
-    let mut statements = vec![format!(
-        "CREATE TABLE {} ({})",
-        name.sql(),
-        definitions.join(", ")
-    )];
-    if plan.write_mode != WriteMode::Merge && !key.is_empty() {
-        statements.push(format!(
-            "CREATE UNIQUE INDEX ON {} ({})",
-            name.sql(),
-            key.join(", ")
-        ));
-    }
-    statements
+    let columns: Vec<String> = plan.primary_key.iter().map(|name| quote(name)).collect();
+    let (table, columns) = (name.sql(), columns.join(", "));
+    Some(match plan.write_mode {
+        WriteMode::Merge => format!("ALTER TABLE {table} ADD PRIMARY KEY ({columns})"),
+        WriteMode::Append | WriteMode::Replace => {
+            format!("CREATE UNIQUE INDEX ON {table} ({columns})")
+        }
+    })
+}
+
+/// A table whose first loads were empty gets its key with the columns of it.
+async fn late_key(
+    connection: &mut PgConnection,
+    name: &TableName,
+    load: &LoadContext,
+    stored: &StoredTable,
+) -> Result<Option<String>> {
+    let is_new = |key: &String| stored.column(key).is_none();
+    let (true, Some(statement)) = (load.plan.primary_key.iter().any(is_new), key(name, load))
+    else {
+        return Ok(None);
+    };
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM {})", name.sql());
+    let has_rows: bool = sqlx::query_scalar(&sql)
+        .fetch_one(connection)
+        .await
+        .map_err(|error| failed(format!("look whether `{name}` has rows"), error))?;
+    Ok((!has_rows).then_some(statement))
 }
 
 fn definition(column: &ColumnField) -> String {
@@ -149,6 +171,7 @@ async fn alteration(
             Conversion::Conflict => return Err(conflict(name, column, existing)),
         }
     }
+    statements.extend(late_key(connection, name, load, stored).await?);
     Ok(statements)
 }
 

@@ -12,6 +12,7 @@ use super::scope;
 use super::staging::{PartDetails, Staged, exists, tables_of, within};
 use super::statements::{Statements, delete_numbers};
 use super::target::PostgresTarget;
+use crate::keys::KeySpec;
 use crate::table::segments::Generations;
 
 pub(super) async fn prepare(
@@ -21,6 +22,8 @@ pub(super) async fn prepare(
 ) -> Result<Vec<Part>> {
     let name = target.table();
     scope::check(name, load)?;
+    // Rows without a column of the key are refused here as they are by every sink.
+    KeySpec::of(load, parts.iter().map(|part| part.rows).sum())?;
     let mut connection = target.acquire().await?;
     let stored = evolve(&mut connection, name, load, target.lock_timeout()).await?;
     let missing = missing_privileges(&mut connection, name, needed_privileges(load)).await?;

@@ -2,6 +2,7 @@
 
 use runner_core::ErrorKind;
 use runner_plan::model::{ColumnType, Partition, PartitionTransform};
+use runner_spec::model::WriteMode;
 use serde_json::json;
 
 use super::{people, person, table};
@@ -85,6 +86,40 @@ pub(super) async fn an_empty_load_leaves_a_mark(harness: &dyn SinkHarness) {
     assert_eq!(error.kind(), ErrorKind::Conflict);
     bench.loaded(4, &[person(1, "ada")]).await.unwrap();
     bench.assert_visible(&[person(1, "ada")]).await;
+}
+
+/// A run that reads nothing knows no columns, and the key's are none of them: the first run of a feed that has nothing yet, or a child
+/// whose parent brought nothing new.
+pub(super) async fn an_empty_load_needs_no_key(harness: &dyn SinkHarness) {
+    for (name, write_mode) in [
+        ("append_nothing", WriteMode::Append),
+        ("merge_nothing", WriteMode::Merge),
+    ] {
+        let spec = TableSpec {
+            primary_key: vec!["id"],
+            cursor_field: Some("name"),
+            write_mode,
+            ..table(name)
+        };
+        let nothing = Bench::new(harness, &spec, Vec::new());
+        let load = nothing.load(1);
+        let written = nothing.finish(&load, Vec::new()).await.unwrap();
+        assert_eq!((written.rows, written.already_done), (0, false), "{name}");
+
+        let bench = Bench::new(harness, &spec, people());
+        let rows = [person(1, "ada"), person(2, "grace")];
+        bench.loaded(2, &rows).await.unwrap();
+        let load = nothing.load(3);
+        nothing.finish(&load, Vec::new()).await.unwrap();
+        bench.assert_visible(&rows).await;
+        // The key that came with its columns tells rows apart.
+        let written = bench.loaded(4, &[person(2, "hopper")]).await.unwrap();
+        let merges = write_mode == WriteMode::Merge;
+        assert_eq!(written.rows_skipped, u64::from(!merges), "{name}");
+        let second = if merges { "hopper" } else { "grace" };
+        let rows = [person(1, "ada"), person(2, second)];
+        bench.assert_visible(&rows).await;
+    }
 }
 
 pub(super) async fn keys_that_are_there_are_skipped(harness: &dyn SinkHarness) {
