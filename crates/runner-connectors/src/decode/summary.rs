@@ -12,6 +12,8 @@ pub struct PageSummary {
     /// Whether the path of the rows led anywhere. Where it didn't, that is no error of the decoder: the envelope may say why
     /// (an API's error in a response with status 200), and the source turns both into one.
     pub rows_found: bool,
+    /// The document as a whole is the only row: it may be no row at all, but an API's error.
+    pub is_document: bool,
     /// How far the path of the rows led where it led nowhere, and what is there: `$.data has the keys …`.
     pub instead: Option<String>,
     /// 128-bit hash of the rows as they came, hex. It does not depend on how the bytes were cut into pushes and batches.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use runner_core::checkpoint::{Observed, Warning};
 use runner_core::{Error, ErrorKind};
 use runner_plan::model::{RowPath, RowPathStep};
 use serde_json::Value;
@@ -74,7 +75,7 @@ pub(super) fn judge(judged: Judged<'_>) -> Result<(), Failure> {
         return Err(graphql_failure(errors, judged.sent_at));
     }
     if judged.summary.rows_found {
-        return Ok(());
+        return found(&judged, errors);
     }
     let envelope = &judged.summary.envelope;
     let message = errors
@@ -106,6 +107,102 @@ pub(super) fn judge(judged: Judged<'_>) -> Result<(), Failure> {
         .with_help("check `response_path`"),
     }
     .into())
+}
+
+/// A page whose rows are where they should be may still be an error: of a document that is its only row, or of a list that errors
+/// beside it left empty.
+fn found(judged: &Judged<'_>, errors: Option<&Value>) -> Result<(), Failure> {
+    let summary = judged.summary;
+    let message = if summary.is_document {
+        only_errors(&summary.observed)
+    } else if summary.rows == 0 {
+        errors.map(|errors| json_message(errors).unwrap_or_else(|| "no message".to_owned()))
+    } else {
+        None
+    };
+    message.map_or(Ok(()), |message| {
+        Err(Error::new(
+            ErrorKind::SourceData,
+            format!("the API answered with an error in a successful response: {message}"),
+        )
+        .with_help(
+            "check the parameters and the credentials of the request; where such an answer is data, `response_path` can name it",
+        )
+        .into())
+    })
+}
+
+/// What a document says of errors, if it speaks of nothing else.
+fn only_errors(document: &Observed) -> Option<String> {
+    const ERRORS: [&str; 8] = [
+        "error",
+        "errors",
+        "error_message",
+        "errormessage",
+        "error_description",
+        "exception",
+        "fault",
+        "faults",
+    ];
+    const BESIDE: [&str; 25] = [
+        "code",
+        "detail",
+        "details",
+        "documentation_url",
+        "error_code",
+        "errorcode",
+        "instance",
+        "message",
+        "meta",
+        "msg",
+        "ok",
+        "path",
+        "reason",
+        "request_id",
+        "requestid",
+        "status",
+        "status_code",
+        "statuscode",
+        "success",
+        "timestamp",
+        "title",
+        "trace",
+        "trace_id",
+        "traceid",
+        "type",
+    ];
+    let mut stated = Vec::new();
+    for (name, seen) in &document.fields {
+        let top = name
+            .split(['.', '['])
+            .next()
+            .unwrap_or(name)
+            .to_ascii_lowercase();
+        let is_null = seen.types.is_empty();
+        if ERRORS.contains(&top.as_str()) && !is_null {
+            stated.push(format!("`{name}`"));
+        } else if !is_null && !BESIDE.contains(&top.as_str()) {
+            return None;
+        }
+    }
+    (!stated.is_empty()).then(|| format!("it has nothing but {}", stated.join(", ")))
+}
+
+/// Errors beside rows: the rows are there, and some may not be.
+pub(super) fn warning(
+    stream: &str,
+    summary: &PageSummary,
+    errors: Option<&Value>,
+) -> Option<Warning> {
+    let errors = errors.filter(|errors| is_error(errors))?;
+    (summary.rows > 0).then(|| Warning {
+        code: "errors_beside_rows".to_owned(),
+        stream: Some(stream.to_owned()),
+        message: format!(
+            "the API states errors beside the rows, some of which may be missing: {}",
+            json_message(errors).unwrap_or_else(|| "no message".to_owned())
+        ),
+    })
 }
 
 fn graphql_failure(errors: &Value, sent_at: std::time::Duration) -> Failure {
@@ -227,6 +324,7 @@ mod tests {
     ) -> Result<(), Failure> {
         let summary = PageSummary {
             rows_found,
+            rows: u64::from(rows_found),
             envelope: envelope
                 .as_object()
                 .unwrap()

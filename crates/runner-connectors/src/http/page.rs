@@ -321,13 +321,16 @@ impl PageTask {
             .await
             .map(decoding::outcome)?
             .map_err(|error| self.decoding_failed(error))?;
-        let Some(summary) = summary else {
+        let Some(mut summary) = summary else {
             return Err(
                 Error::new(ErrorKind::Internal, "a page was given up while it was read").into(),
             );
         };
         let held = collector.end()?;
         self.judge(&summary, &response, sent_at)?;
+        let errors = stream.errors(&summary);
+        let warning = content::warning(&stream.name, &summary, errors);
+        summary.warnings.extend(warning);
         Ok(PageEvent::Done(Box::new(PageRead {
             outcome: PageOutcome::Read(Box::new(PageContent {
                 summary,

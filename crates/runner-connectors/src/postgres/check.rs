@@ -17,15 +17,16 @@ pub(super) async fn check(
     connection: &mut PgConnection,
     statements: &Statements<'_>,
 ) -> Result<()> {
+    // A load without rows knows no columns either, and lacks none.
+    if statements.staged.is_empty() {
+        return Ok(());
+    }
     columns_are_filled(statements)?;
     for staged in statements.staged {
         rows_are_good(connection, statements, staged).await?;
     }
-    if !statements.staged.is_empty() {
-        unique_indexes(connection, statements).await?;
-        check_constraints(connection, statements).await?;
-    }
-    Ok(())
+    unique_indexes(connection, statements).await?;
+    check_constraints(connection, statements).await
 }
 
 /// Columns that must have a value, and that no row of this load has.

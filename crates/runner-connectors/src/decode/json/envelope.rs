@@ -42,6 +42,8 @@ pub(crate) struct JsonPage {
     captures: Captures,
     /// Something was at the path, be it an empty list.
     has_found: bool,
+    /// The document itself is the row.
+    is_document: bool,
     missed: Missed,
 }
 
@@ -112,6 +114,7 @@ impl JsonPage {
             passing: None,
             captures,
             has_found: false,
+            is_document: false,
             missed: Missed::default(),
         })
     }
@@ -252,6 +255,7 @@ impl JsonPage {
             // No list at all is how many APIs write an empty one. A document that is the row is looked into when it is there.
             _ if first == b'n' || self.frames.is_empty() => {
                 let is_null = first == b'n';
+                self.is_document = !is_null;
                 self.begin_passing(if is_null { Purpose::Skip } else { Purpose::Row });
                 Ok(())
             }
@@ -559,6 +563,7 @@ impl FormatDecoder for JsonPage {
         let (captured, envelope) = self.captures.finish();
         Ok(PageSummary {
             rows_found: self.has_found,
+            is_document: self.is_document,
             instead: self.missed.into_text().filter(|_| !self.has_found),
             captured,
             envelope,

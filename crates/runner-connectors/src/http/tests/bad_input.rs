@@ -103,6 +103,66 @@ async fn a_row_that_is_not_utf_8_is_quarantined_and_the_others_are_read() {
     assert_eq!(row.number, 1);
 }
 
+/// Where the whole document is the row, or an empty list stands beside the error.
+#[tokio::test]
+async fn an_error_is_no_row() {
+    for (steps, body, said) in [
+        (
+            vec![],
+            r#"{"error": {"message": "nope", "code": 7}}"#,
+            "`error.message`",
+        ),
+        (
+            vec![],
+            r#"{"errors": ["nope"], "status": 500, "data": null}"#,
+            "`errors`",
+        ),
+        (
+            vec![],
+            r#"{"timestamp": "2026-01-01", "status": 500, "error": "nope", "path": "/x"}"#,
+            "`error`",
+        ),
+        (
+            vec!["data"],
+            r#"{"data": [], "errors": [{"message": "nope"}]}"#,
+            "nope",
+        ),
+    ] {
+        let server = Server::start(move |_| Answer::new(200, JSON, body)).await;
+        let mut fixture = Fixture::new(&server.url);
+        fixture.http.rows = super::fixture::path(&steps);
+        let error = fixture.fails().await;
+        assert_eq!(error.kind(), ErrorKind::SourceData, "{body}");
+        assert!(error.message().contains(said), "{body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_may_speak_of_errors() {
+    for (steps, body, warnings) in [
+        // A job that went well, one that failed, and a list of failures.
+        (vec![], r#"{"id": 1, "error": null}"#, vec![]),
+        (vec![], r#"{"id": 1, "error": "nope"}"#, vec![]),
+        (vec![], r#"[{"error": "nope", "code": 7}]"#, vec![]),
+        (
+            vec!["data"],
+            r#"{"data": [{"id": 1}], "errors": []}"#,
+            vec![],
+        ),
+        (
+            vec!["data"],
+            r#"{"data": [{"id": 1}], "errors": [{"message": "nope"}]}"#,
+            vec!["errors_beside_rows"],
+        ),
+    ] {
+        let server = Server::start(move |_| Answer::new(200, JSON, body)).await;
+        let mut fixture = Fixture::new(&server.url);
+        fixture.http.rows = super::fixture::path(&steps);
+        let taken = fixture.read().await.unwrap();
+        assert_eq!(taken.warnings(), warnings, "{body}");
+    }
+}
+
 #[tokio::test]
 async fn an_error_in_a_successful_response_is_one() {
     for body in [

@@ -332,7 +332,7 @@ impl Taken {
 
 fn id(row: &str) -> u64 {
     let row: Value = serde_json::from_str(row).unwrap();
-    row["id"].as_u64().unwrap()
+    row["id"].as_u64().unwrap_or_default()
 }
 
 fn http_source(url: &str) -> model::HttpSource {
