@@ -48,19 +48,26 @@ impl Feed {
         })
     }
 
-    /// Runs over these rows alone; how many were loaded, how many quarantined, and where the cursor stands then.
-    fn run(&self, times: &[&str]) -> Result<(u64, u64, String)> {
+    /// Makes these all rows of the source.
+    fn write(&self, times: &[&str]) -> Result<()> {
         let rows = times
             .iter()
             .zip(1..)
             .map(|(at, id)| json!({"id": id, "at": at}).to_string() + "\n");
         let text: String = rows.collect();
         fs::write(self.folder.path().join("visits.jsonl"), text)?;
+        Ok(())
+    }
+
+    /// Runs over these rows alone; how many were loaded, how many quarantined, how many were old, and where the cursor stands then.
+    fn run(&self, times: &[&str]) -> Result<(u64, u64, u64, String)> {
+        self.write(times)?;
         let report = self.runner.sample(&self.document).succeed()?.json()?;
         let count = |name: &str| report["streams"][0][name].as_u64().context("no count");
         Ok((
             count("rows_loaded")?,
             count("rows_quarantined")?,
+            count("rows_outside")? + count("rows_repeated")?,
             self.cursor()?,
         ))
     }
@@ -89,7 +96,10 @@ impl Feed {
 fn texts_of_instants_are_instants() -> Result<()> {
     let feed = Feed::new()?;
     let first = ["2024-01-02T00:00:00Z", "n/a", "2024-01-02T01:00:00Z"];
-    assert_eq!(feed.run(&first)?, (2, 1, "2024-01-02T01:00:00Z".to_owned()));
+    assert_eq!(
+        feed.run(&first)?,
+        (2, 1, 0, "2024-01-02T01:00:00Z".to_owned())
+    );
     // Later, though the text of the one stands before the cursor's, and one of the far future, which must not hide what comes next.
     let second = [
         "2024-01-01T23:30:00-05:00",
@@ -98,11 +108,43 @@ fn texts_of_instants_are_instants() -> Result<()> {
     ];
     assert_eq!(
         feed.run(&second)?,
-        (2, 0, "2024-01-01T23:30:00-05:00".to_owned())
+        (2, 0, 1, "2024-01-01T23:30:00-05:00".to_owned())
     );
     // What the texts are is known by the cursor, whatever comes first.
     let third = ["n/a", "soon", "2024-01-03T00:00:00Z"];
-    assert_eq!(feed.run(&third)?, (1, 2, "2024-01-03T00:00:00Z".to_owned()));
+    assert_eq!(
+        feed.run(&third)?,
+        (1, 2, 0, "2024-01-03T00:00:00Z".to_owned())
+    );
+    Ok(())
+}
+
+#[test]
+fn a_job_that_nobody_works_on_is_told_from_one_that_runs() -> Result<()> {
+    let feed = Feed::new()?;
+    feed.write(&["2024-01-02T00:00:00Z"])?;
+    let killed = feed
+        .runner
+        .sample(&feed.document)
+        .env("INGESTION_RUNNER_FAULT", "prepare.after")
+        .run()?;
+    assert_ne!(killed.code, Some(0), "{}", killed.describe());
+    let list = || feed.runner.command(&["jobs", "list"]);
+    let jobs = list().arg("--json").succeed()?.json()?;
+    assert_eq!(jobs["jobs"][0]["is_interrupted"], true, "{jobs}");
+    assert!(list().succeed()?.stdout.contains("interrupted"));
+    let job = jobs["jobs"][0]["job_id"].as_str().context("no job")?;
+    let shown = feed.runner.command(&["jobs", "show", job]).succeed()?;
+    assert!(
+        shown
+            .stdout
+            .contains(&format!("`jobs resume {job}` goes on")),
+        "{}",
+        shown.describe()
+    );
+    feed.runner.command(&["jobs", "resume", job]).succeed()?;
+    let jobs = list().arg("--json").succeed()?.json()?;
+    assert_eq!(jobs["jobs"][0]["is_interrupted"], false, "{jobs}");
     Ok(())
 }
 

@@ -37,6 +37,10 @@ pub struct StreamReport {
     pub rows_read: u64,
     pub rows_loaded: u64,
     pub rows_quarantined: u64,
+    /// Outside the window of an incremental run: they are left out.
+    pub rows_outside: u64,
+    /// An earlier run loaded them, and they were read again: they are left out.
+    pub rows_repeated: u64,
     pub bytes_read: u64,
 }
 

@@ -42,6 +42,8 @@ pub async fn report(
             rows_read: totals.rows_read,
             rows_loaded: if is_loaded { totals.rows_passed } else { 0 },
             rows_quarantined: totals.rows_quarantined,
+            rows_outside: totals.rows_outside,
+            rows_repeated: totals.rows_repeated,
             bytes_read: totals.bytes_read,
         });
     }

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use runner_core::job::{Claim, JobStore, Transition};
+use runner_core::job::{Claim, Job, JobStore, Transition};
 use runner_core::{Error, ErrorKind, JobId, Result};
 
 /// The lock of this process on a job; it ends with the process or the value.
@@ -70,6 +70,16 @@ impl Holding {
     }
 }
 
+/// Whether the process that held the job in its last attempt ran on this machine and has ended.
+pub(crate) fn is_dead(data: &Path, job: &Job) -> bool {
+    let Ok(mut file) = File::open(path_of(data, &job.id)) else {
+        return false;
+    };
+    let is_free = file.try_lock().is_ok();
+    is_free
+        && claim(&mut file).is_some_and(|claim| claim.job == job.id && claim.attempt == job.attempt)
+}
+
 /// Finds out whether the process that holds the job is still there, and gives its claim back if it isn't.
 pub(crate) async fn release_dead(store: &dyn JobStore, data: &Path, job: &JobId) -> Result<Holder> {
     let Ok(mut file) = File::open(path_of(data, job)) else {
@@ -80,13 +90,7 @@ pub(crate) async fn release_dead(store: &dyn JobStore, data: &Path, job: &JobId)
         Err(TryLockError::WouldBlock) => return Ok(Holder::Alive),
         Err(TryLockError::Error(_)) => return Ok(Holder::Unknown),
     }
-    let mut text = Vec::new();
-    let claim = file
-        .read_to_end(&mut text)
-        .ok()
-        .and_then(|_| serde_json::from_slice::<Claim>(&text).ok())
-        .filter(|claim| claim.job == *job);
-    let Some(claim) = claim else {
+    let Some(claim) = claim(&mut file).filter(|claim| claim.job == *job) else {
         return Ok(Holder::Unknown);
     };
     // The store refuses a claim that is not the job's last: then somebody else's lease is what holds it.
@@ -95,6 +99,13 @@ pub(crate) async fn release_dead(store: &dyn JobStore, data: &Path, job: &JobId)
         Err(error) if error.kind() == ErrorKind::Conflict => Ok(Holder::Unknown),
         Err(error) => Err(error),
     }
+}
+
+/// What [`Holding::keep`] wrote.
+fn claim(file: &mut File) -> Option<Claim> {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 fn path_of(data: &Path, job: &JobId) -> PathBuf {

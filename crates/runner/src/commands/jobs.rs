@@ -9,10 +9,10 @@ use runner_core::{Error, ErrorKind, JobId, Result, TenantId};
 use runner_plan::model::Held;
 use serde_json::{Value, json};
 
-use super::run::{drive, other_document};
+use super::run::{drive, other_document, set_aside};
 use crate::arguments::JobsCommand;
 use crate::exit_code;
-use crate::holding::release_dead;
+use crate::holding::{is_dead, release_dead};
 use crate::settings::Settings;
 use crate::terminal::Terminal;
 use crate::wiring::{Store, operator};
@@ -29,7 +29,8 @@ pub(crate) async fn jobs(
     match command {
         JobsCommand::List { feed, limit } => list(&store, settings, feed, limit, terminal).await,
         JobsCommand::Show { id } => {
-            show(&store, &find(&store, settings, &id).await?, terminal).await
+            let job = find(&store, settings, &id).await?;
+            show(&store, settings, &job, terminal).await
         }
         JobsCommand::Resume { id } | JobsCommand::Retry { id } => {
             let job = find(&store, settings, &id).await?;
@@ -177,7 +178,10 @@ async fn list(
         jobs.extend(store.jobs().list(&tenant, &filter).await?);
     }
     if terminal.json {
-        let jobs: Vec<_> = jobs.iter().map(summary).collect();
+        let jobs: Vec<_> = jobs
+            .iter()
+            .map(|job| summary(job, is_interrupted(store, settings, job)))
+            .collect();
         terminal.print_json(&json!({ "jobs": jobs }))?;
         return Ok(exit_code::SUCCESS);
     }
@@ -198,7 +202,7 @@ async fn list(
             job.id.as_str(),
             job.feed.name,
             kind(job),
-            job.state.as_str(),
+            status(job, is_interrupted(store, settings, job)),
             job.created_at.format("%Y-%m-%d %H:%M:%S").to_string(),
         );
     }
@@ -210,7 +214,8 @@ async fn list(
     Ok(exit_code::SUCCESS)
 }
 
-async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
+async fn show(store: &Store, settings: &Settings, job: &Job, terminal: Terminal) -> Result<u8> {
+    let is_interrupted = is_interrupted(store, settings, job);
     let streams = store.jobs().summary(&job.feed.tenant, &job.id).await?;
     let events = store
         .jobs()
@@ -226,7 +231,7 @@ async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
         .map(|hold| hold.load)
         .collect();
     if terminal.json {
-        let mut value = summary(job);
+        let mut value = summary(job, is_interrupted);
         value["on_hold"] = json!(on_hold);
         value["streams"] = json!(streams);
         value["loads"] = json!(job.loads);
@@ -234,12 +239,13 @@ async fn show(store: &Store, job: &Job, terminal: Terminal) -> Result<u8> {
         terminal.print_json(&value)?;
         return Ok(exit_code::SUCCESS);
     }
-    terminal.print(&text(job, &streams, &on_hold, &events))?;
+    terminal.print(&text(job, is_interrupted, &streams, &on_hold, &events))?;
     Ok(exit_code::SUCCESS)
 }
 
 fn text(
     job: &Job,
+    is_interrupted: bool,
     streams: &[StreamSummary],
     on_hold: &[String],
     events: &[(u64, JobEvent)],
@@ -249,10 +255,18 @@ fn text(
         job.id,
         job.feed,
         kind(job),
-        job.state.as_str(),
+        status(job, is_interrupted),
         job.attempt.0
     );
     // Writing to a string cannot fail.
+    if is_interrupted {
+        let state = job.state.as_str();
+        let _ = writeln!(
+            text,
+            "  help      nobody works on it since it was {state}; `jobs resume {}` goes on, and so does running the document again",
+            job.id
+        );
+    }
     if let Some(failure) = &job.failure {
         let _ = writeln!(text, "  error     [{}] {}", failure.kind, failure.message);
         if let Some(help) = &failure.help {
@@ -270,13 +284,20 @@ fn text(
         let totals = &stream.totals;
         let _ = writeln!(
             text,
-            "  stream    {}: {} rows read, {} passed, {} quarantined, {} pages",
+            "  stream    {}: {} rows read, {} passed{}, {} pages",
             stream.stream,
             totals.rows_read,
             totals.rows_passed,
-            totals.rows_quarantined,
+            set_aside(
+                totals.rows_quarantined,
+                totals.rows_outside,
+                totals.rows_repeated
+            ),
             totals.pages
         );
+        for warning in &stream.warnings {
+            let _ = writeln!(text, "  warning   {}: {}", stream.stream, warning.message);
+        }
     }
     for load in &job.loads {
         let state = match (&load.written, &load.abandoned) {
@@ -302,6 +323,25 @@ fn text(
     text
 }
 
+/// Whether nobody works on a job that was begun and has not ended, so that it waits for somebody to go on with it.
+fn is_interrupted(store: &Store, settings: &Settings, job: &Job) -> bool {
+    if job.state.is_terminal() || job.attempt.0 == 0 || job.blocked_on.is_some() {
+        return false;
+    }
+    let is_held = job
+        .lease_expires_at
+        .is_some_and(|expires| expires > store.clock.now());
+    !is_held || is_dead(&settings.data_dir, job)
+}
+
+fn status(job: &Job, is_interrupted: bool) -> &'static str {
+    if is_interrupted {
+        "interrupted"
+    } else {
+        job.state.as_str()
+    }
+}
+
 /// Whether it read the source, or loaded rows of an earlier run.
 fn kind(job: &Job) -> &'static str {
     if job.plan.is_replay() {
@@ -311,12 +351,13 @@ fn kind(job: &Job) -> &'static str {
     }
 }
 
-fn summary(job: &Job) -> Value {
+fn summary(job: &Job, is_interrupted: bool) -> Value {
     json!({
         "job_id": job.id,
         "feed": job.feed,
         "kind": kind(job),
         "status": job.state,
+        "is_interrupted": is_interrupted,
         "attempt": job.attempt,
         "created_at": job.created_at,
         "started_at": job.started_at,

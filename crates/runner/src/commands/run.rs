@@ -1,5 +1,6 @@
 //! `sample` (and `run`): one run of a feed in the foreground, through the job store.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -245,6 +246,35 @@ fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{ending}")
 }
 
+/// Rows of a stream that were not loaded, where there are any, and why.
+pub(crate) fn set_aside(quarantined: u64, outside: u64, repeated: u64) -> String {
+    let mut text = String::new();
+    for (rows, why) in [
+        (quarantined, "quarantined"),
+        (outside, "outside the window"),
+        (repeated, "loaded by an earlier run"),
+    ] {
+        if rows > 0 {
+            // Writing to a string cannot fail.
+            let _ = write!(text, ", {rows} {why}");
+        }
+    }
+    text
+}
+
+fn verdict(report: &Report) -> String {
+    let verdict = match report.status.as_str() {
+        _ if report.partial => "completed in part",
+        // The job goes on where it stopped, and nobody works on it now.
+        "queued" | "preparing" | "running" | "gating" => "interrupted",
+        status => status,
+    };
+    match report.warnings.len() as u64 {
+        0 => verdict.to_owned(),
+        warnings => format!("{verdict} with {}", counted(warnings, "warning")),
+    }
+}
+
 /// Prints what a run did.
 pub(crate) fn print(report: &Report, terminal: Terminal) -> Result<()> {
     if terminal.json {
@@ -253,12 +283,13 @@ pub(crate) fn print(report: &Report, terminal: Terminal) -> Result<()> {
     let mut lines = Vec::new();
     lines.push(String::new());
     for stream in &report.streams {
-        let quarantined = match stream.rows_quarantined {
-            0 => String::new(),
-            rows => format!(", {rows} quarantined"),
-        };
+        let set_aside = set_aside(
+            stream.rows_quarantined,
+            stream.rows_outside,
+            stream.rows_repeated,
+        );
         lines.push(format!(
-            "  {:<28} {:>10} rows read, {} loaded{quarantined} ({}, {})",
+            "  {:<28} {:>10} rows read, {} loaded{set_aside} ({}, {})",
             stream.name,
             stream.rows_read,
             stream.rows_loaded,
@@ -283,14 +314,12 @@ pub(crate) fn print(report: &Report, terminal: Terminal) -> Result<()> {
             .unwrap_or_default();
         lines.push(format!("  warning: {at}{}", warning.message));
     }
-    let verdict = if report.partial {
-        "completed in part"
-    } else {
-        report.status.as_str()
-    };
     lines.push(format!(
-        "\n{} {verdict} in {:.1} s on {}",
-        report.job_id, report.duration_seconds, report.engine
+        "\n{} {} in {:.1} s on {}",
+        report.job_id,
+        verdict(report),
+        report.duration_seconds,
+        report.engine
     ));
     terminal.print(&lines.join("\n"))?;
     if let Some(error) = &report.error {
