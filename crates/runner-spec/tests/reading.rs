@@ -248,3 +248,17 @@ fn what_is_read_beside_documents_repeats_no_values() {
     let all = serde_json::to_string(&found).expect("JSON");
     assert!(!all.contains("hunter") && !all.contains("9999"), "{all}");
 }
+
+#[test]
+fn key_that_is_there_twice_is_told_once() {
+    let text = include_str!("documents/base.yaml").replacen("name:", "name: first\nname:", 1);
+    let loaded = load(&Source::new("spec.yaml", &text), &[], &Options::default());
+    assert_eq!(
+        loaded
+            .diagnostics
+            .iter()
+            .map(|found| found.code)
+            .collect::<Vec<_>>(),
+        [Code::DuplicateKey]
+    );
+}

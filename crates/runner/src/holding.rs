@@ -7,9 +7,14 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use runner_core::job::{Claim, Job, JobStore, Transition};
 use runner_core::{Error, ErrorKind, JobId, Result};
+
+/// How long a look at the lock takes, with room, and how many may follow each other.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOKS: u32 = 5;
 
 /// The lock of this process on a job; it ends with the process or the value.
 #[derive(Debug)]
@@ -41,7 +46,7 @@ impl Holding {
             .truncate(false)
             .open(&path)
             .ok()?;
-        file.try_lock().ok()?;
+        lock(&file).ok()?;
         Some(Self { file, path })
     }
 
@@ -75,7 +80,8 @@ pub(crate) fn is_dead(data: &Path, job: &Job) -> bool {
     let Ok(mut file) = File::open(path_of(data, &job.id)) else {
         return false;
     };
-    let is_free = file.try_lock().is_ok();
+    // Shared: two who look at once see the same.
+    let is_free = file.try_lock_shared().is_ok();
     is_free
         && claim(&mut file).is_some_and(|claim| claim.job == job.id && claim.attempt == job.attempt)
 }
@@ -85,7 +91,7 @@ pub(crate) async fn release_dead(store: &dyn JobStore, data: &Path, job: &JobId)
     let Ok(mut file) = File::open(path_of(data, job)) else {
         return Ok(Holder::Unknown);
     };
-    match file.try_lock() {
+    match lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(Holder::Alive),
         Err(TryLockError::Error(_)) => return Ok(Holder::Unknown),
@@ -99,6 +105,17 @@ pub(crate) async fn release_dead(store: &dyn JobStore, data: &Path, job: &JobId)
         Err(error) if error.kind() == ErrorKind::Conflict => Ok(Holder::Unknown),
         Err(error) => Err(error),
     }
+}
+
+/// Locks the file, or finds that a process holds it. Who only looks ([`is_dead`]) has it for a moment, which is not holding it.
+fn lock(file: &File) -> std::result::Result<(), TryLockError> {
+    for _ in 1..LOOKS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+            outcome => return outcome,
+        }
+    }
+    file.try_lock()
 }
 
 /// What [`Holding::keep`] wrote.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::{
     HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle,
 };
@@ -14,6 +15,9 @@ use crate::terminal::Terminal;
 
 /// Plain lines come no faster than this a stream.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Of a wait that is longer than this people are told until when, at once and on a line of its own.
+const LONG_WAIT: TimeDelta = TimeDelta::seconds(LINE_EVERY.as_secs().cast_signed());
 
 /// Shows events to a person.
 pub(crate) struct Display {
@@ -26,6 +30,8 @@ pub(crate) struct Display {
 struct Shown {
     bar: ProgressBar,
     last_line: Option<Duration>,
+    /// End of the long wait that was told last.
+    told_wait: Option<DateTime<Utc>>,
     is_finished: bool,
 }
 
@@ -75,8 +81,12 @@ impl Display {
             .or_insert_with(|| Shown {
                 bar: self.bar(&progress.stream),
                 last_line: None,
+                told_wait: None,
                 is_finished: false,
             });
+        let long_wait = long_wait(progress, self.clock.now());
+        let is_news = long_wait
+            .is_some_and(|until| shown.told_wait.is_none_or(|told| until - told >= LONG_WAIT));
         if let Some(total) = progress.total_rows {
             shown.bar.set_length(total);
         }
@@ -89,7 +99,10 @@ impl Display {
         let is_due = shown
             .last_line
             .is_none_or(|last| now.saturating_sub(last) >= LINE_EVERY);
-        if !self.terminal.is_interactive && (progress.finished || is_due) {
+        if is_news {
+            shown.told_wait = long_wait;
+        }
+        if !self.terminal.is_interactive && (progress.finished || is_due || is_news) {
             shown.last_line = Some(now);
             self.terminal.note(&format!(
                 "{}: {}, {}",
@@ -139,6 +152,14 @@ impl ProgressSink for Display {
     }
 }
 
+/// Until when the stream waits for a rate limit, where that is long: an API may ask for an hour.
+fn long_wait(progress: &Progress, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let Some(Waiting::RateLimit { until_ms }) = progress.waiting else {
+        return None;
+    };
+    DateTime::from_timestamp_millis(until_ms).filter(|until| *until - now > LONG_WAIT)
+}
+
 fn details(progress: &Progress) -> String {
     let mut text = format!(
         "{}, {}",
@@ -160,7 +181,12 @@ fn details(progress: &Progress) -> String {
     }
     let waiting = match &progress.waiting {
         None => return text,
-        Some(Waiting::RateLimit { .. }) => "waiting for the rate limit".to_owned(),
+        Some(Waiting::RateLimit { until_ms }) => format!(
+            "waiting for the rate limit{}",
+            DateTime::from_timestamp_millis(*until_ms)
+                .map(|until| format!(" until {}", until.format("%H:%M:%S UTC")))
+                .unwrap_or_default()
+        ),
         Some(Waiting::Retry {
             attempt, reason, ..
         }) => format!("waiting for try {} ({reason})", attempt + 1),

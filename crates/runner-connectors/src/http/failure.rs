@@ -117,14 +117,16 @@ pub(super) fn transport(error: reqwest::Error, doing: &str) -> Failure {
     } else {
         "the connection was lost"
     };
-    Failure::retry(
-        cause,
-        Error::new(
-            ErrorKind::SourceUnavailable,
-            format!("failed to {doing}: {reason}"),
-        )
-        .with_source(CauseText(causes(&error))),
+    let mut failure = Error::new(
+        ErrorKind::SourceUnavailable,
+        format!("failed to {doing}: {reason}"),
     )
+    .with_source(CauseText(causes(&error)));
+    if error.is_connect() {
+        failure =
+            failure.with_help("check that the server is up, and the host and port in `base_url`");
+    }
+    Failure::retry(cause, failure)
 }
 
 /// Something took longer than its limit.

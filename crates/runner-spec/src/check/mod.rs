@@ -79,6 +79,9 @@ impl<'tree> Checker<'tree> {
                 continue;
             };
             if let Some((_, other)) = seen.iter().find(|(name, _)| *name == field.name) {
+                if entry.key == *other {
+                    continue; // The reader has told of it already.
+                }
                 let message = format!(
                     "`{}` and `{other}` are two spellings of one field",
                     entry.key

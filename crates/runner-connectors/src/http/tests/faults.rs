@@ -285,6 +285,7 @@ async fn nobody_there_is_an_error_that_says_so() {
     assert_eq!(error.kind(), ErrorKind::SourceUnavailable);
     assert!(error.message().contains("no connection"), "{error}");
     assert!(error.chain().contains("refused"), "{}", error.chain());
+    assert!(error.help().is_some_and(|help| help.contains("base_url")));
 }
 
 #[tokio::test]
