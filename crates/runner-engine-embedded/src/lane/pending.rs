@@ -1,0 +1,48 @@
+//! What a lane has read since its last barrier.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use runner_core::Position;
+use runner_core::checkpoint::{ChainCounters, ChainCursor, Observed, Warning};
+
+/// What the next barrier will store.
+#[derive(Default)]
+pub(super) struct Pending {
+    pub(super) positions: BTreeMap<u64, Position>,
+    pub(super) requests: u64,
+    pub(super) bytes_read: u64,
+    pub(super) counters: BTreeMap<(u64, u32), ChainCounters>,
+    pub(super) observed: Observed,
+    pub(super) cursors: BTreeMap<u64, ChainCursor>,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) values: BTreeMap<String, Vec<String>>,
+    pub(super) pages: u64,
+    pub(super) since: Option<Duration>,
+}
+
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    pub(super) fn add_counters(&mut self, counters: &ChainCounters) {
+        let sum = self
+            .counters
+            .entry((counters.chain, counters.generation))
+            .or_insert_with(|| ChainCounters {
+                chain: counters.chain,
+                generation: counters.generation,
+                ..ChainCounters::default()
+            });
+        sum.pages += counters.pages;
+        sum.rows_read += counters.rows_read;
+        sum.rows_passed += counters.rows_passed;
+        sum.rows_quarantined += counters.rows_quarantined;
+        sum.rows_outside += counters.rows_outside;
+        sum.rows_repeated += counters.rows_repeated;
+        sum.required_cells += counters.required_cells;
+        sum.required_present += counters.required_present;
+        sum.fields_dropped += counters.fields_dropped;
+    }
+}
