@@ -8,7 +8,7 @@ use super::catalog::{StoredTable, is_over};
 use super::convert::{Cast, Conversion, conversion};
 use super::error::failed;
 use super::names::{TableName, quote};
-use super::staging::Staged;
+use super::staging::{Staged, leave_out_unrecorded, within};
 use super::statements::Statements;
 use super::types::sql_type;
 
@@ -67,29 +67,20 @@ async fn rows_are_good(
     staged: &Staged,
 ) -> Result<()> {
     let flaws = flaws(statements, staged)?;
-    let conditions = |flaws: &[Flaw]| {
-        let counts: Vec<String> = std::iter::once("count(*)".to_owned())
-            .chain(
-                flaws
-                    .iter()
-                    .map(|flaw| format!("count(*) FILTER (WHERE {})", flaw.condition)),
-            )
-            .collect();
-        format!("SELECT {} FROM {}", counts.join(", "), staged.table.sql())
-    };
     let looking = || format!("look through the staged rows of `{}`", statements.target);
-    let counted = sqlx::query(&conditions(&flaws))
-        .fetch_one(&mut *connection)
-        .await;
-    let row = match counted {
-        Ok(row) => row,
+    let mut counted = count(connection, staged, &flaws).await;
+    // Rows that were written and never recorded are rare: asking for them in the same look costs less than deleting none.
+    if !counted.as_ref().is_ok_and(|counts| counts.unrecorded == 0) {
+        leave_out_unrecorded(connection, staged).await?;
+        counted = count(connection, staged, &flaws).await;
+    }
+    let counts = match counted {
+        Ok(counts) => counts,
         Err(error) if flaws.is_empty() => return Err(failed(looking(), error)),
         Err(_) => {
             // A value that can't even be tried: find out which column it is of.
             for flaw in &flaws {
-                let tried = sqlx::query(&conditions(std::slice::from_ref(flaw)))
-                    .fetch_one(&mut *connection)
-                    .await;
+                let tried = count(connection, staged, std::slice::from_ref(flaw)).await;
                 if let Err(error) = tried {
                     return Err(lasting(statements.target, flaw.message.clone(), flaw.help)
                         .with_source(error));
@@ -101,21 +92,55 @@ async fn rows_are_good(
             ));
         }
     };
-    let count = |index: usize| -> Result<i64> {
-        row.try_get(index).map_err(|error| failed(looking(), error))
-    };
-    let found = u64::try_from(count(0)?).unwrap_or(0);
-    if found != staged.rows {
-        return Err(missing_rows(staged, found));
+    if counts.recorded != staged.rows {
+        return Err(missing_rows(staged, counts.recorded));
     }
-    for (index, flaw) in flaws.iter().enumerate() {
-        let rows = count(index + 1)?;
+    for (flaw, rows) in flaws.iter().zip(counts.flawed) {
         if rows > 0 {
             let message = format!("{} ({rows} rows)", flaw.message);
             return Err(lasting(statements.target, message, flaw.help));
         }
     }
     Ok(())
+}
+
+/// Rows of a staging table.
+struct Counts {
+    recorded: u64,
+    unrecorded: u64,
+    /// Of each flaw.
+    flawed: Vec<u64>,
+}
+
+/// Counts all of it in one look.
+async fn count(
+    connection: &mut PgConnection,
+    staged: &Staged,
+    flaws: &[Flaw],
+) -> sqlx::Result<Counts> {
+    let mut counts = vec![
+        "count(*)".to_owned(),
+        format!("count(*) FILTER (WHERE NOT {})", within(&staged.numbers)),
+    ];
+    counts.extend(
+        flaws
+            .iter()
+            .map(|flaw| format!("count(*) FILTER (WHERE {})", flaw.condition)),
+    );
+    let sql = format!("SELECT {} FROM {}", counts.join(", "), staged.table.sql());
+    let row = sqlx::query(&sql).fetch_one(connection).await?;
+    let rows = |index: usize| -> sqlx::Result<u64> {
+        let count: i64 = row.try_get(index)?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    };
+    let unrecorded = rows(1)?;
+    Ok(Counts {
+        recorded: rows(0)? - unrecorded,
+        unrecorded,
+        flawed: (0..flaws.len())
+            .map(|index| rows(index + 2))
+            .collect::<sqlx::Result<_>>()?,
+    })
 }
 
 /// The staging table doesn't hold what was sealed.

@@ -9,7 +9,7 @@ use super::connect::execute;
 use super::error::failed;
 use super::evolve::evolve;
 use super::scope;
-use super::staging::{PartDetails, Staged, exists, tables_of, within};
+use super::staging::{PartDetails, Staged, exists, leaving_out, tables_of};
 use super::statements::{Statements, delete_numbers};
 use super::target::PostgresTarget;
 use crate::keys::KeySpec;
@@ -106,27 +106,16 @@ fn remaining(load: &LoadContext, parts: &[Part]) -> Result<Remaining> {
     })
 }
 
-/// Deletes what isn't loaded: superseded segments, and rows that were written but never recorded.
+/// Deletes the segments that were superseded.
 async fn reduce(connection: &mut PgConnection, staged: &Staged, superseded: &[i32]) -> Result<()> {
     if !exists(connection, &staged.table).await? {
         return Err(missing_rows(staged, 0));
     }
-    let mut statements = Vec::new();
-    if !superseded.is_empty() {
-        statements.push(delete_numbers(&staged.table, superseded));
+    if superseded.is_empty() {
+        return Ok(());
     }
-    statements.push(format!(
-        "DELETE FROM {} WHERE NOT {}",
-        staged.table.sql(),
-        within(&staged.numbers)
-    ));
-    for statement in statements {
-        execute(connection, &statement).await.map_err(|error| {
-            failed(
-                format!("leave rows out of the staging table `{}`", staged.table),
-                error,
-            )
-        })?;
-    }
+    execute(connection, &delete_numbers(&staged.table, superseded))
+        .await
+        .map_err(|error| failed(leaving_out(staged), error))?;
     Ok(())
 }

@@ -202,7 +202,27 @@ pub(super) async fn exists(connection: &mut PgConnection, table: &TableName) -> 
         .map_err(|error| failed(format!("look up the staging table `{table}`"), error))
 }
 
-/// Deletes the rows of these numbers; drops the table where nothing is left.
+/// Deletes rows that were written but never recorded.
+pub(super) async fn leave_out_unrecorded(
+    connection: &mut PgConnection,
+    staged: &Staged,
+) -> Result<()> {
+    let sql = format!(
+        "DELETE FROM {} WHERE NOT {}",
+        staged.table.sql(),
+        within(&staged.numbers)
+    );
+    execute(connection, &sql)
+        .await
+        .map_err(|error| failed(leaving_out(staged), error))?;
+    Ok(())
+}
+
+pub(super) fn leaving_out(staged: &Staged) -> String {
+    format!("leave rows out of the staging table `{}`", staged.table)
+}
+
+/// Deletes the rows of these numbers; drops the table where nothing else is in it, which is the usual case and costs no deletion.
 pub(super) async fn discard(
     connection: &mut PgConnection,
     table: &TableName,
@@ -211,22 +231,26 @@ pub(super) async fn discard(
     if !exists(connection, table).await? {
         return Ok(());
     }
-    let discarding = || format!("discard rows of the staging table `{table}`");
-    let sql = format!("DELETE FROM {} WHERE {}", table.sql(), within(numbers));
-    execute(connection, &sql)
-        .await
-        .map_err(|error| failed(discarding(), error))?;
-    let is_empty: bool = sqlx::query_scalar(&format!(
-        "SELECT NOT EXISTS (SELECT 1 FROM {})",
-        table.sql()
+    let holds_others: bool = sqlx::query_scalar(&format!(
+        "SELECT EXISTS (SELECT 1 FROM {} WHERE NOT {})",
+        table.sql(),
+        within(numbers)
     ))
     .fetch_one(&mut *connection)
     .await
-    .map_err(|error| failed(discarding(), error))?;
-    if is_empty {
-        drop_all(connection, std::slice::from_ref(table)).await?;
+    .map_err(|error| failed(discarding(table), error))?;
+    if holds_others {
+        let sql = format!("DELETE FROM {} WHERE {}", table.sql(), within(numbers));
+        execute(connection, &sql)
+            .await
+            .map_err(|error| failed(discarding(table), error))?;
+        return Ok(());
     }
-    Ok(())
+    drop_all(connection, std::slice::from_ref(table)).await
+}
+
+fn discarding(table: &TableName) -> String {
+    format!("discard rows of the staging table `{table}`")
 }
 
 /// A condition on the part number; false without ranges.

@@ -80,6 +80,55 @@ pub(super) async fn buffered_sink_error(harness: &dyn SinkHarness) {
     bench.assert_visible(&rows).await;
 }
 
+/// A process that dies between a seal and its checkpoint leaves rows beside recorded ones.
+pub(super) async fn sealed_parts_that_nobody_recorded_are_left_out(harness: &dyn SinkHarness) {
+    for key in [Vec::new(), vec!["id"]] {
+        let spec = TableSpec {
+            primary_key: key.clone(),
+            ..table(&format!("crash_unrecorded_{}", key.len()))
+        };
+        let bench = Bench::new(harness, &spec, people());
+        let load = bench.load(1);
+        let mut parts = Vec::new();
+        let mut writer = bench.writer(&load).await;
+        for (id, is_recorded) in [(1, true), (2, false)] {
+            writer
+                .write(&batch(&people(), &[person(id, "first")]), origin(0, 0))
+                .await
+                .unwrap();
+            let sealed = writer.seal().await.unwrap();
+            parts.extend(sealed.into_iter().filter(|_| is_recorded));
+        }
+        drop(writer);
+        let resumed = load.clone().attempt(2);
+        let rest = [person(2, "second"), person(3, "second")];
+        parts.extend(bench.sealed(&resumed, 0, &rest).await);
+        bench.finish(&resumed, parts).await.unwrap();
+        bench
+            .assert_visible(&[person(1, "first"), rest[0].clone(), rest[1].clone()])
+            .await;
+    }
+}
+
+/// What one writer sealed may be discarded in pieces.
+pub(super) async fn discarding_a_part_spares_its_neighbour(harness: &dyn SinkHarness) {
+    let bench = Bench::new(harness, &table("crash_discard_one"), people());
+    let load = bench.load(1);
+    let mut writer = bench.writer(&load).await;
+    let mut sealed = Vec::new();
+    for id in [1, 2] {
+        writer
+            .write(&batch(&people(), &[person(id, "ada")]), origin(0, 0))
+            .await
+            .unwrap();
+        sealed.push(writer.seal().await.unwrap());
+    }
+    drop(writer);
+    bench.open().await.discard(&sealed[0]).await.unwrap();
+    bench.finish(&load, sealed.remove(1)).await.unwrap();
+    bench.assert_visible(&[person(2, "ada")]).await;
+}
+
 pub(super) async fn discarded_parts_are_gone(harness: &dyn SinkHarness) {
     let bench = Bench::new(harness, &table("crash_discard"), people());
     bench.loaded(1, &[person(1, "ada")]).await.unwrap();
