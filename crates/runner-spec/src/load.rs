@@ -10,7 +10,7 @@ use crate::check;
 use crate::diagnostic::{Diagnostic, MAX_FINDINGS, Severity};
 use crate::fields::DOCUMENT;
 use crate::lower;
-use crate::overlay;
+use crate::overlay::{self, Merging};
 use crate::path::FieldPath;
 use crate::read::{self, Finding};
 use crate::redact::{Masks, masked};
@@ -70,18 +70,23 @@ pub fn load(document: &Source, overlays: &[Source], options: &Options) -> Loaded
         }
         trees.push(reading.root);
     }
-    let root = merged(trees, &mut findings);
+    let mut merging = Merging::default();
+    let root = merged(trees, &mut merging);
+    findings.append(&mut merging.findings);
     let mut diagnostics = Vec::new();
     let mut spec = None;
     if let Some(root) = &root {
         diagnostics = check::check(root, &DOCUMENT, options.strict, &masks);
-        let lowered = lower::lower(root);
-        let rules = rules::run(&lowered, root);
-        let shown = rules
-            .into_iter()
-            .filter(|finding| !is_hidden(finding, &diagnostics));
-        diagnostics.append(&mut shown.collect());
-        spec = Some(lowered);
+        // Of a text or a list there is nothing more to say than that it is no document.
+        if root.as_object().is_some() {
+            let lowered = lower::lower(root);
+            let rules = rules::run(&lowered, root);
+            let shown = rules
+                .into_iter()
+                .filter(|finding| !is_hidden(finding, &diagnostics));
+            diagnostics.append(&mut shown.collect());
+            spec = Some(lowered);
+        }
     }
     let sources = SourceMap::new(shown, root);
     let findings = findings
@@ -90,7 +95,8 @@ pub fn load(document: &Source, overlays: &[Source], options: &Options) -> Loaded
     let all = findings
         .chain(diagnostics.into_iter().map(|diagnostic| (diagnostic, None)))
         .collect();
-    let diagnostics = placed(all, &sources);
+    let mut diagnostics = placed(all, &sources);
+    overlay::explain_replaced_lists(&mut diagnostics, &merging.replaced);
     let (spec, draft) = if has_errors(&diagnostics) {
         (None, spec.map(Box::new))
     } else {
@@ -160,16 +166,11 @@ fn without_text(finding: Finding, source: &Source) -> Diagnostic {
 }
 
 /// The document with its overlays; nothing where one of them could not be read.
-fn merged(trees: Vec<Option<Node>>, findings: &mut Vec<Finding>) -> Option<Node> {
+fn merged(trees: Vec<Option<Node>>, merging: &mut Merging) -> Option<Node> {
     let mut trees = trees.into_iter();
     let first = trees.next()??;
     trees.try_fold(first, |document, overlay| {
-        Some(overlay::merge(
-            document,
-            overlay?,
-            Some(&DOCUMENT),
-            findings,
-        ))
+        Some(overlay::merge(document, overlay?, Some(&DOCUMENT), merging))
     })
 }
 

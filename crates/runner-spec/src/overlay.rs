@@ -3,7 +3,8 @@
 //! The rule is that of JSON Merge Patch (RFC 7396): objects are merged key by key, `null` takes a key away, and everything
 //! else, lists included, takes the place of what was there. One thing is added, since the lists of a document are lists of
 //! named things: an object laid over a list changes single elements of it, by their `name`, else their `type`, else their
-//! position. `sinks: {iceberg: {config: {catalog: dev}}}` changes one setting and leaves the rest of the list alone.
+//! position. `sinks: {iceberg: {config: {catalog: dev}}}` changes one setting and leaves the rest of the list alone. A name that
+//! several elements have is a mistake: none of them is guessed.
 
 use crate::Code;
 use crate::diagnostic::Diagnostic;
@@ -13,19 +14,27 @@ use crate::path::FieldPath;
 use crate::read::Finding;
 use crate::tree::{Entry, Node, Value};
 
+/// What is noticed while overlays are laid over a document.
+#[derive(Debug, Default)]
+pub(crate) struct Merging {
+    pub(crate) findings: Vec<Finding>,
+    /// Lists of objects that a list of an overlay took the place of.
+    pub(crate) replaced: Vec<FieldPath>,
+}
+
 /// Lays an overlay over a document. Places of what it brings are in the overlay.
 pub(crate) fn merge(
     base: Node,
     overlay: Node,
     object: Option<&'static Object>,
-    findings: &mut Vec<Finding>,
+    merging: &mut Merging,
 ) -> Node {
     merge_node(
         base,
         overlay,
         object.map(Shapes::Object),
         &FieldPath::root(),
-        findings,
+        merging,
     )
 }
 
@@ -51,7 +60,7 @@ fn merge_node(
     overlay: Node,
     shapes: Option<Shapes>,
     path: &FieldPath,
-    findings: &mut Vec<Finding>,
+    merging: &mut Merging,
 ) -> Node {
     match (base.value, overlay.value) {
         (Value::Object(entries), Value::Object(changes)) => {
@@ -61,7 +70,7 @@ fn merge_node(
             };
             Node {
                 span: base.span,
-                value: Value::Object(merge_entries(entries, changes, object, path, findings)),
+                value: Value::Object(merge_entries(entries, changes, object, path, merging)),
             }
         }
         (Value::List(items), Value::Object(changes))
@@ -73,23 +82,33 @@ fn merge_node(
             };
             Node {
                 span: base.span,
-                value: Value::List(merge_items(items, changes, object, path, findings)),
+                value: Value::List(merge_items(items, changes, object, path, merging)),
             }
         }
-        (_, value) => Node {
-            span: overlay.span,
-            value: without_nulls(value),
-        },
+        (base, value) => {
+            if is_list_of_objects(&base) && matches!(value, Value::List(_)) {
+                merging.replaced.push(path.clone());
+            }
+            Node {
+                span: overlay.span,
+                value: without_nulls(value),
+            }
+        }
+    }
+}
+
+fn is_list_of_objects(value: &Value) -> bool {
+    match value {
+        Value::List(items) => items.iter().any(|item| item.as_object().is_some()),
+        Value::Object(_) | Value::Null | Value::Boolean(_) | Value::Number(_) | Value::Text(_) => {
+            false
+        }
     }
 }
 
 /// Whether an overlay's value changes parts of what is there, and doesn't take its place.
 fn is_merged(base: &Node, overlay: &Node) -> bool {
-    let is_mergeable = match &base.value {
-        Value::Object(_) => true,
-        Value::List(items) => items.iter().any(|item| item.as_object().is_some()),
-        Value::Null | Value::Boolean(_) | Value::Number(_) | Value::Text(_) => false,
-    };
+    let is_mergeable = base.as_object().is_some() || is_list_of_objects(&base.value);
     is_mergeable && overlay.as_object().is_some()
 }
 
@@ -98,7 +117,7 @@ fn merge_entries(
     changes: Vec<Entry>,
     object: Option<&'static Object>,
     path: &FieldPath,
-    findings: &mut Vec<Finding>,
+    merging: &mut Merging,
 ) -> Vec<Entry> {
     let mut seen: Vec<&'static str> = Vec::new();
     for change in changes {
@@ -135,7 +154,7 @@ fn merge_entries(
                 } else {
                     entry.key_span
                 };
-                let value = merge_node(entry.value, change.value, shapes, &path, findings);
+                let value = merge_node(entry.value, change.value, shapes, &path, merging);
                 entries.insert(
                     position,
                     Entry {
@@ -162,48 +181,96 @@ fn merge_items(
     changes: Vec<Entry>,
     object: Option<Shapes>,
     path: &FieldPath,
-    findings: &mut Vec<Finding>,
+    merging: &mut Merging,
 ) -> Vec<Node> {
     for change in changes {
-        let Some(position) = find_item(&items, &change.key) else {
-            let names: Vec<&str> = items.iter().filter_map(item_name).collect();
-            let message = format!(
-                "`{path}` has no element `{}` for this overlay to change",
-                change.key
-            );
-            let diagnostic =
-                Diagnostic::error(Code::OverlayTarget, path.key(change.key.as_str()), message);
-            let diagnostic = match nearest(&change.key, names.iter().copied()) {
-                Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-                None => diagnostic.help(format!(
-                    "name one of {}, or write the whole list to replace it",
-                    one_of(names)
-                )),
-            };
-            findings.push(Finding {
-                diagnostic,
-                span: change.key_span,
-            });
-            continue;
+        let position = match find_item(&items, &change.key) {
+            Target::One(position) => position,
+            target => {
+                merging.findings.push(Finding {
+                    diagnostic: no_target(&items, &change.key, &target, path),
+                    span: change.key_span,
+                });
+                continue;
+            }
         };
         let item = items.remove(position);
         if !change.value.is_null() {
-            let item = merge_node(item, change.value, object, &path.index(position), findings);
+            let item = merge_node(item, change.value, object, &path.index(position), merging);
             items.insert(position, item);
         }
     }
     items
 }
 
-fn find_item(items: &[Node], key: &str) -> Option<usize> {
-    let by = |field: &str| {
-        items
-            .iter()
-            .position(|item| item.get(field).and_then(Node::as_text) == Some(key))
-    };
-    by("name")
-        .or_else(|| by("type"))
-        .or_else(|| key.parse().ok().filter(|index| *index < items.len()))
+/// Which element of a list an overlay's key means.
+#[derive(Debug)]
+enum Target {
+    One(usize),
+    /// These have the same name, or the same type.
+    Several(Vec<usize>),
+    None,
+}
+
+fn find_item(items: &[Node], key: &str) -> Target {
+    for field in ["name", "type"] {
+        let is_meant = |item: &Node| item.get(field).and_then(Node::as_text) == Some(key);
+        let found: Vec<usize> = (0..items.len())
+            .filter(|position| is_meant(&items[*position]))
+            .collect();
+        match found.as_slice() {
+            [] => {}
+            [position] => return Target::One(*position),
+            _ => return Target::Several(found),
+        }
+    }
+    let position = key.parse().ok().filter(|index| *index < items.len());
+    position.map_or(Target::None, Target::One)
+}
+
+fn no_target(items: &[Node], key: &str, target: &Target, path: &FieldPath) -> Diagnostic {
+    let diagnostic =
+        |message: String| Diagnostic::error(Code::OverlayTarget, path.key(key), message);
+    if let Target::Several(positions) = target {
+        let message = format!(
+            "`{path}` has {} elements `{key}`, and this overlay doesn't say which one it changes",
+            positions.len()
+        );
+        let positions: Vec<String> = positions.iter().map(ToString::to_string).collect();
+        return diagnostic(message).help(format!(
+            "write the position instead of `{key}`: {}; or give each a `name` in the document, and write that",
+            one_of(positions.iter().map(String::as_str))
+        ));
+    }
+    let names: Vec<&str> = items.iter().filter_map(item_name).collect();
+    let diagnostic = diagnostic(format!(
+        "`{path}` has no element `{key}` for this overlay to change"
+    ));
+    match nearest(key, names.iter().copied()) {
+        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+        None => diagnostic.help(format!(
+            "name one of {}, or write the whole list to replace it",
+            one_of(names)
+        )),
+    }
+}
+
+/// A list of an overlay takes the place of the document's: what its elements then lack was mostly meant to stay. Said once a list.
+pub(crate) fn explain_replaced_lists(diagnostics: &mut [Diagnostic], replaced: &[FieldPath]) {
+    for list in replaced {
+        let is_of_element = |diagnostic: &&mut Diagnostic| {
+            let element = diagnostic.path.parent();
+            diagnostic.code == Code::MissingField
+                && element.and_then(|element| element.parent()).as_ref() == Some(list)
+        };
+        if let Some(diagnostic) = diagnostics.iter_mut().find(is_of_element) {
+            diagnostic.notes.push(format!(
+                "the overlay's list takes the place of the whole `{list}`; to change one element, write an object with its name, \
+                 type or position instead: `{}: {{NAME: {{…}}}}`",
+                list.last_key().unwrap_or_default()
+            ));
+        }
+    }
 }
 
 fn item_name(item: &Node) -> Option<&str> {

@@ -131,3 +131,57 @@ fn an_overlay_that_cannot_be_read_is_reported_and_nothing_else_is_guessed() {
         [Code::UnclosedQuote]
     );
 }
+
+#[test]
+fn an_overlay_that_could_mean_several_elements_changes_none_and_says_how_to_name_one() {
+    let base = DOCUMENT.replace(
+        "  sinks:\n",
+        "  sinks:\n    - {type: parquet, table_name: one}\n    - {type: parquet, table_name: two}\n",
+    );
+    let overlaid = |overlay: &str| {
+        load(
+            &Source::new("base.yaml", base.as_str()),
+            &[Source::new("overlay.yaml", overlay)],
+            &Options::default(),
+        )
+    };
+    let loaded = overlaid("provider: {sinks: {parquet: {table_name: other}}}\n");
+    let found: Vec<_> = loaded
+        .diagnostics
+        .iter()
+        .filter(|found| found.is_error())
+        .map(|found| (found.code, found.message.as_str(), found.help.as_deref()))
+        .collect();
+    assert_eq!(
+        found,
+        [(
+            Code::OverlayTarget,
+            "`provider.sinks` has 2 elements `parquet`, and this overlay doesn't say which one it changes",
+            Some(
+                "write the position instead of `parquet`: `0` or `1`; or give each a `name` in the document, and write that"
+            )
+        )]
+    );
+    let spec = overlaid("provider: {sinks: {1: {table_name: other}}}\n").spec;
+    let sinks = spec.expect("a document").provider.sinks;
+    assert_eq!(sinks[0].table_name.as_deref(), Some("one"));
+    assert_eq!(sinks[1].table_name.as_deref(), Some("other"));
+}
+
+#[test]
+fn what_a_replaced_list_lacks_is_explained_once() {
+    let loaded =
+        with(&["provider:\n  endpoints:\n    - {name: daily_aggregates}\n    - {method: GET}\n"]);
+    let notes: Vec<&str> = loaded
+        .diagnostics
+        .iter()
+        .flat_map(|found| &found.notes)
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        notes,
+        [
+            "the overlay's list takes the place of the whole `provider.endpoints`; to change one element, write an object with its name, type or position instead: `endpoints: {NAME: {…}}`"
+        ]
+    );
+}

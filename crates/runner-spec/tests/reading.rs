@@ -262,3 +262,27 @@ fn key_that_is_there_twice_is_told_once() {
         [Code::DuplicateKey]
     );
 }
+
+#[test]
+fn what_is_no_object_is_said_to_be_no_document_and_nothing_more() {
+    for (text, said) in [
+        ("[]\n", "the document takes an object, and this is a list"),
+        (
+            "some words\n",
+            "the document takes an object, and this is the text `some words`",
+        ),
+        (
+            "42\n",
+            "the document takes an object, and this is the number `42`",
+        ),
+    ] {
+        let loaded = load(&Source::new("feed.yaml", text), &[], &Options::default());
+        let found: Vec<(Code, &str)> = loaded
+            .diagnostics
+            .iter()
+            .map(|found| (found.code, found.message.as_str()))
+            .collect();
+        assert_eq!(found, [(Code::WrongType, said)], "{text}");
+        assert!(loaded.spec.is_none() && loaded.draft.is_none());
+    }
+}
