@@ -5,6 +5,7 @@
 mod checks;
 mod expected;
 mod loads;
+mod objectives;
 mod page;
 mod streams;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub fn describe(plan: &Plan, details: &Details) -> String {
     }
     loads::describe(plan, &mut page);
     gates(plan, &mut page);
+    objectives::describe(plan, &mut page);
     page.into_text()
 }
 

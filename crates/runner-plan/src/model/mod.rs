@@ -58,6 +58,8 @@ pub struct Plan {
     /// One per table of a sink.
     pub loads: Vec<LoadPlan>,
     pub gates: Gates,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objectives: Option<Objectives>,
     pub compatibility: Compatibility,
     pub limits: Limits,
     /// A run with a limit, another base URL or explicit windows never moves a cursor.
@@ -138,6 +140,17 @@ pub struct Gates {
     pub block_on_quality_drop: bool,
     /// Only where the document has `slos`; otherwise drift is recorded.
     pub block_on_schema_drift: bool,
+}
+
+/// What the service measures of the feed over many runs, and alerts of; no run looks at it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Objectives {
+    /// Greatest age of the newest row.
+    pub freshness_target_minutes: Option<f64>,
+    /// The column that says how new a row is.
+    pub freshness_field: Option<String>,
+    /// Least share of good runs over 30 days.
+    pub availability_target: Option<f64>,
 }
 
 /// Bounds of the run.

@@ -19,6 +19,7 @@ mod incremental;
 mod limits;
 mod loads;
 mod mapping;
+mod objectives;
 mod pages;
 mod partitions;
 mod requests;
@@ -83,6 +84,7 @@ fn build(context: Context<'_>, findings: &mut Findings) -> Plan {
         transforms: &transforms,
     };
     let loads = loads::build(&inputs, findings);
+    let objectives = objectives::build(&inputs, &loads, findings);
     loads::apply_keys(&loads, &mut streams);
     let spec = context.spec();
     let mut secrets = spec.global.secrets.clone();
@@ -116,6 +118,7 @@ fn build(context: Context<'_>, findings: &mut Findings) -> Plan {
         transforms,
         loads,
         gates: limits::gates(context),
+        objectives,
         compatibility: spec.compatibility,
         limits: limits::limits(context, findings),
         moves_cursor: is_whole && window.is_none() && !is_given,

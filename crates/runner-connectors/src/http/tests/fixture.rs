@@ -412,6 +412,7 @@ pub(crate) fn plan() -> Plan {
         transforms: Vec::new(),
         loads: Vec::new(),
         gates: Gates::default(),
+        objectives: None,
         compatibility: Compatibility::Backward,
         limits: Limits {
             request_timeout_ms: 10_000,
