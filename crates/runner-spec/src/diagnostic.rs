@@ -51,6 +51,8 @@ pub enum Place {
     Key,
     /// Bytes of the scalar's value, whatever quoting, escapes or indentation it is written with.
     Within(Range<usize>),
+    /// Nothing in the document: something that its reader was given beside it.
+    Beside,
 }
 
 /// One finding.
@@ -124,6 +126,13 @@ impl Diagnostic {
     #[must_use]
     pub fn within(mut self, bytes: Range<usize>) -> Self {
         self.place = Place::Within(bytes);
+        self
+    }
+
+    /// Points nowhere: the caller gave it, and not the document.
+    #[must_use]
+    pub fn beside(mut self) -> Self {
+        self.place = Place::Beside;
         self
     }
 

@@ -104,12 +104,15 @@ impl SourceMap {
     }
 
     fn locate_place(&self, path: &FieldPath, place: &Place) -> Option<Location> {
+        if *place == Place::Beside {
+            return None;
+        }
         let found = self.find(path)?;
         if !found.exact {
             return self.location(self.headline(&found));
         }
         match place {
-            Place::Value => self.location(self.headline(&found)),
+            Place::Value | Place::Beside => self.location(self.headline(&found)),
             Place::Key => self.location(found.key.unwrap_or_else(|| self.headline(&found))),
             Place::Within(bytes) => {
                 let source = self.sources.get(found.node.span.source as usize)?;

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use runner_spec::Code;
 use runner_spec::model::{ForEach, PaginationKind};
+use runner_spec::{Code, Diagnostic, FieldPath, nearest};
 
 use super::chains;
 use super::context::Context;
@@ -277,7 +277,7 @@ impl<'a> Binder<'a> {
                 Code::AmbiguousParent,
                 &used.path,
                 format!("`{other}` and `{variable}` both have many values, and a chain of requests goes through one list of them"),
-                format!("give one of the two a fixed value (`--param {variable}=…`), or put both into one column of the parent"),
+                format!("give one of the two a fixed value (`--param {variable}=VALUE`), or put both into one column of the parent"),
             );
             return true;
         }
@@ -291,13 +291,17 @@ impl<'a> Binder<'a> {
         let looked = "looked in the run's parameters, the window, `for_each`, the secrets, the columns of the other endpoints, \
                       the lists of `config`, and `run`";
         let known = self.known_names();
-        let help = did_you_mean(
-            name,
-            known.iter().map(String::as_str),
-            unbound_help(name, self.drafts, self.draft),
-        );
+        let help = match nearest(name, known.iter().map(String::as_str)) {
+            Some(meant) if can_be_parameter(name) => {
+                format!(
+                    "did you mean `{meant}`? a value of its own is given with `--param {name}=VALUE`"
+                )
+            }
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => unbound_help(name, self.drafts, self.draft),
+        };
         findings.push(
-            runner_spec::Diagnostic::error(
+            Diagnostic::error(
                 Code::UnboundVariable,
                 used.path.clone(),
                 format!("nothing binds `{{{{ {name} }}}}`"),
@@ -338,7 +342,24 @@ impl<'a> Binder<'a> {
     }
 }
 
+/// Whether people would give it on the command line: names with a dot are the document's own and the run's.
+fn can_be_parameter(name: &str) -> bool {
+    !name.contains('.')
+}
+
 fn unbound_help(name: &str, drafts: &[Draft<'_>], draft: &Draft<'_>) -> String {
+    if let Some(key) = name.strip_prefix("config.") {
+        return format!("add `{key}` to `provider.config`");
+    }
+    if let Some(key) = name
+        .strip_prefix("secrets.")
+        .or_else(|| name.strip_prefix("secret."))
+    {
+        return format!("declare it in `global_config.secrets`: `{key}: vault://PATH#KEY`");
+    }
+    if name.starts_with("run.") {
+        return "write `run.id` or `run.started_at`".to_owned();
+    }
     let open: Vec<&str> = drafts
         .iter()
         .filter(|other| other.name() != draft.name() && other.is_open())
@@ -347,11 +368,11 @@ fn unbound_help(name: &str, drafts: &[Draft<'_>], draft: &Draft<'_>) -> String {
     let list_name = format!("{name}s");
     if open.is_empty() {
         return format!(
-            "give it with `--param {name}=…`, or list its values in `config.{list_name}` or in `for_each`"
+            "give it with `--param {name}=VALUE`, or list its values in `config.{list_name}` or in `for_each`"
         );
     }
     format!(
-        "give it with `--param {name}=…`, list its values in `config.{list_name}`, or name the parent: `for_each: {{{name}: \
+        "give it with `--param {name}=VALUE`, list its values in `config.{list_name}`, or name the parent: `for_each: {{{name}: \
          {{endpoint: {}, field: FIELD}}}}` (the columns of {} are not known yet)",
         open[0],
         list(&open)
@@ -369,11 +390,15 @@ fn unused_parameters(context: Context<'_>, findings: &mut Findings) {
     }
     for name in context.inputs.parameters.keys() {
         if !used.contains(name) {
-            findings.warning(
-                Code::UnusedParameter,
-                &runner_spec::FieldPath::root(),
-                format!("no template uses the parameter `{name}`"),
-                did_you_mean(name, used.iter().map(String::as_str), "take it out"),
+            let message = format!("no template uses the parameter `{name}`, which `--param` gives");
+            findings.push(
+                Diagnostic::warning(Code::UnusedParameter, FieldPath::root(), message)
+                    .beside()
+                    .help(did_you_mean(
+                        name,
+                        used.iter().map(String::as_str),
+                        "leave it out",
+                    )),
             );
         }
     }

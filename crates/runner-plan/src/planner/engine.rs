@@ -1,7 +1,7 @@
 //! Which engine runs the plan, and why.
 
 use runner_spec::model::{EngineName, Mode};
-use runner_spec::{Code, FieldPath};
+use runner_spec::{Code, Diagnostic, FieldPath};
 
 use super::context::Context;
 use super::findings::{Findings, at};
@@ -58,7 +58,7 @@ fn asked(context: Context<'_>, findings: &mut Findings) -> Option<Asked> {
         return Some(Asked {
             engine,
             by: "`--engine`".to_owned(),
-            path: FieldPath::root().key("runtime"),
+            path: FieldPath::root(),
             by_caller: true,
         });
     }
@@ -105,7 +105,15 @@ fn named(context: Context<'_>, asked: &Asked, findings: &mut Findings) -> Outcom
         );
         return Outcome::GaveWay("is not configured".to_owned());
     }
-    if !is_configured && !asked.by_caller {
+    if asked.by_caller {
+        let message =
+            format!("this version can't run feeds on {engine} yet, which `--engine` asks for");
+        findings.push(
+            Diagnostic::error(Code::EngineNotSupported, asked.path.clone(), message)
+                .beside()
+                .help("leave it out, or write `--engine embedded`"),
+        );
+    } else if !is_configured {
         findings.error(
             Code::EngineUnavailable,
             &asked.path,
@@ -117,7 +125,7 @@ fn named(context: Context<'_>, asked: &Asked, findings: &mut Findings) -> Outcom
             Code::EngineNotSupported,
             &asked.path,
             format!("this version can't run feeds on {engine} yet"),
-            "use the embedded engine: `--engine embedded`, or `runtime: embedded`",
+            "use the embedded engine: `runtime: embedded`",
         );
     }
     Outcome::GaveWay("can't run it".to_owned())

@@ -275,13 +275,16 @@ fn not_configured(config: &Config<'_>, findings: &mut Findings) -> Destination {
             SinkKind::Postgres => "add `config.url`",
             _ => "add `config.uri`",
         };
-        let fallback = format!("add it to `connections` of the runner's configuration, or {how}");
-        let (path, help) = match config.connection_name() {
-            Some((key, name)) => {
-                let names = connections.keys().map(String::as_str);
-                (config.path.key(key), did_you_mean(name, names, fallback))
-            }
-            None => (config.path.clone(), fallback),
+        let (path, help) = if let Some((key, name)) = config.connection_name() {
+            let names = connections.keys().map(String::as_str);
+            let fallback =
+                format!("add `{name}` to `connections` of the runner's configuration, or {how}");
+            (config.path.key(key), did_you_mean(name, names, fallback))
+        } else {
+            let help = format!(
+                "{how}, or name one of the `connections` of the runner's configuration: `config: {{connection: NAME}}`"
+            );
+            (config.path.clone(), help)
         };
         findings.error(Code::ConnectionMissing, &path, reason.clone(), help);
     }
