@@ -12,6 +12,7 @@ pub struct Report {
     pub job_id: JobId,
     pub spec_name: String,
     pub engine: String,
+    /// The job's state, or `interrupted` where it was told to stop before its end and goes on when it is resumed.
     pub status: String,
     /// A sink was abandoned: the rest was loaded.
     pub partial: bool,

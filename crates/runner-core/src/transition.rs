@@ -365,23 +365,45 @@ fn reopen(job: &mut Job) -> Result<()> {
             ),
         )
         .with_help("run the document again")),
-        JobState::Completed | JobState::Cancelled => Err(Error::new(
+        JobState::Completed => Err(nothing_to_resume(job)),
+        JobState::Cancelled => Err(Error::new(
             ErrorKind::Conflict,
             format!(
-                "job `{}` is {} and can't be resumed",
-                job.id,
-                job.state.as_str()
+                "job `{}` was cancelled: what it had read is given up",
+                job.id
             ),
         )
-        .with_help("run the document again")),
+        .with_help("run the document again: it begins anew")),
         // Nothing to do: a claim goes on where it stands.
         JobState::Queued | JobState::Preparing | JobState::Running | JobState::Gating => Ok(()),
     }
 }
 
+fn nothing_to_resume(job: &Job) -> Error {
+    let abandoned = job.loads.iter().find(|load| load.abandoned.is_some());
+    let help = match abandoned {
+        Some(load) => format!(
+            "`jobs replay {} --sink {}` loads the rows of the sink that was given up",
+            job.id, load.load
+        ),
+        None => "run the document again to load what is new".to_owned(),
+    };
+    Error::new(
+        ErrorKind::Conflict,
+        format!("job `{}` is completed: there is nothing left to do", job.id),
+    )
+    .with_help(help)
+}
+
 fn abandon(job: &mut Job, load: &str, reason: String) -> Result<()> {
-    require(job, &[JobState::Committing], "abandon a sink")?;
     let id = job.id.clone();
+    require(job, &[JobState::Committing], "give up a sink").map_err(|error| {
+        error.with_help(if job.state.is_terminal() {
+            format!("only a job that waits for a sink has one to give up; `jobs show {id}` tells how this one ended")
+        } else {
+            format!("only a job that waits for a sink has one to give up; `jobs cancel {id}` stops this one")
+        })
+    })?;
     let stored = load_of(job, load)?;
     if stored.written.is_some() {
         return Err(Error::new(

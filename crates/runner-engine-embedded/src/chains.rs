@@ -13,7 +13,7 @@ use runner_plan::windows::{self, WindowInputs};
 
 use crate::cursor::CursorTracker;
 use crate::lane::ChainWork;
-use crate::stream::StreamRun;
+use crate::stream::{Advance, StreamRun};
 
 /// Values taken from the store at once.
 const VALUES_PER_PAGE: u32 = 1_000;
@@ -137,6 +137,7 @@ impl ChainQueue {
                     }
                     *is_done = true;
                 }
+                self.run.chains_known(values.len() as u64);
                 for value in values {
                     self.ready.push_back((
                         *next,
@@ -148,8 +149,6 @@ impl ChainQueue {
                     ));
                     *next += 1;
                 }
-                let known = *next;
-                self.run.chains_known(known);
             }
         }
         self.find_ended().await?;
@@ -243,11 +242,14 @@ impl ChainQueue {
                 .ended_chains(&context.claim, &run.plan.name, first, first + count)
                 .await?;
             self.ended = ended.into_iter().collect();
+            run.chain_has_windows(count);
         }
         let mut works = Vec::with_capacity(windows.len());
+        let mut read_before = 0;
         for (window, (bounds, cursor)) in (0_u32..).zip(windows) {
             let index = first + u64::from(window);
             if self.ended.contains(&index) {
+                read_before += 1;
                 continue;
             }
             let key = ChainKey {
@@ -268,6 +270,13 @@ impl ChainQueue {
                 from,
                 cursor,
             });
+        }
+        if read_before > 0 {
+            let advance = Advance {
+                chains_done: read_before,
+                ..Advance::default()
+            };
+            run.advance(advance, None);
         }
         Ok(works)
     }

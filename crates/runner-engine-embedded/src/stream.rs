@@ -283,8 +283,19 @@ impl StreamRun {
         });
     }
 
+    /// So many chains more are known of.
     pub(crate) fn chains_known(&self, chains: u64) {
-        self.meter.update(|progress| progress.chains = Some(chains));
+        self.meter.update(|progress| {
+            progress.chains = Some(progress.chains.unwrap_or_default() + chains);
+        });
+    }
+
+    /// What counted as one chain has turned out to be so many: one for each of its windows.
+    pub(crate) fn chain_has_windows(&self, windows: u64) {
+        self.meter.update(|progress| {
+            let chains = progress.chains.unwrap_or_default() + windows;
+            progress.chains = Some(chains.saturating_sub(1));
+        });
     }
 
     pub(crate) fn finished(&self) {

@@ -21,5 +21,5 @@ mod report;
 mod runner;
 pub mod step;
 
-pub use report::report;
+pub use report::{report, warnings};
 pub use runner::{JobRunner, Ports};

@@ -1,6 +1,8 @@
 //! The report of a job, from what the store has of it: the same for a run that was resumed ten times.
 
-use runner_core::checkpoint::{StreamSummary, Warning};
+use std::collections::BTreeMap;
+
+use runner_core::checkpoint::{Observed, StreamSummary, Warning};
 use runner_core::job::{Claim, Job, JobState};
 use runner_core::report::{Report, ReportError, SinkReport, StreamReport};
 use runner_core::{Error, ErrorKind, LoadId, Result};
@@ -11,6 +13,9 @@ use crate::fields;
 use crate::gates::measure;
 use crate::runner::Ports;
 
+/// The status of a job that was told to stop before its end.
+const INTERRUPTED: &str = "interrupted";
+
 /// Reports a job. `left` is why this attempt stopped, where the job's own record doesn't say.
 pub async fn report(
     ports: &Ports,
@@ -19,19 +24,11 @@ pub async fn report(
     left: Option<Error>,
 ) -> Result<Report> {
     let mut streams = Vec::new();
-    let mut warnings: Vec<Warning> = Vec::new();
     let mut summaries = ports.jobs.summary(&claim.tenant, &job.id).await?;
     summaries.sort_by_key(|summary| place(job, &summary.stream));
-    warnings.extend(quality_warnings(job, &summaries));
     let accepted = ports.feeds.state(&job.feed).await?.accepted;
-    warnings.extend(fields::warnings(
-        &job.plan,
-        &summaries,
-        &accepted,
-        has_read_all(job),
-    ));
+    let warnings = warnings(job, &summaries, &accepted);
     for summary in summaries {
-        warnings.extend(summary.warnings);
         let totals = summary.totals;
         let is_loaded =
             job.state == JobState::Completed && loads_of(job, &summary.stream).next().is_some();
@@ -47,6 +44,11 @@ pub async fn report(
             bytes_read: totals.bytes_read,
         });
     }
+    // Nobody works on it now, and it goes on where it stopped.
+    let is_interrupted = !job.state.is_terminal()
+        && left
+            .as_ref()
+            .is_some_and(|error| error.kind() == ErrorKind::Cancelled);
     let error = match (&job.failure, left) {
         (Some(failure), _) => Some(ReportError {
             kind: failure.kind,
@@ -67,7 +69,11 @@ pub async fn report(
         job_id: job.id.clone(),
         spec_name: job.feed.name.clone(),
         engine: engine_name(job),
-        status: job.state.as_str().to_owned(),
+        status: if is_interrupted {
+            INTERRUPTED.to_owned()
+        } else {
+            job.state.as_str().to_owned()
+        },
         partial: job.partial,
         error,
         duration_seconds: (seconds.as_seconds_f64() * 1000.0).round() / 1000.0,
@@ -80,6 +86,24 @@ pub async fn report(
             .collect(),
         warnings,
     })
+}
+
+/// Everything that a job warns of: what its totals say, then what came up while it read. `accepted` are the fields of the feed's runs.
+pub fn warnings(
+    job: &Job,
+    summaries: &[StreamSummary],
+    accepted: &BTreeMap<String, Observed>,
+) -> Vec<Warning> {
+    let mut warnings = quality_warnings(job, summaries);
+    warnings.extend(fields::warnings(
+        &job.plan,
+        summaries,
+        accepted,
+        has_read_all(job),
+    ));
+    let of_streams = summaries.iter().flat_map(|summary| &summary.warnings);
+    warnings.extend(of_streams.cloned());
+    warnings
 }
 
 /// Streams stand in the order of the plan, transforms behind them.

@@ -8,7 +8,12 @@ use runner_spec::model::EngineName;
 
 /// Describe a data feed once; validate, plan, run and load it exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "ingestion-runner", version, after_help = crate::exit_code::table())]
+#[command(
+    name = "ingestion-runner",
+    version,
+    after_help = crate::exit_code::table(),
+    arg_required_else_help = true
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -82,7 +87,10 @@ pub(crate) enum Command {
     /// Show, and with `--apply` take away, what has outlived its retention
     Gc(GcArguments),
     /// Print a completion script
-    Completions { shell: Shell },
+    Completions {
+        /// The shell that is to complete
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -105,10 +113,10 @@ pub(crate) struct FeedArguments {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Engine to run on
-    #[arg(long, value_parser = parse_engine)]
+    #[arg(long, value_name = "NAME", value_parser = parse_engine)]
     pub(crate) engine: Option<EngineName>,
-    /// A run parameter, for `{{ K }}`
-    #[arg(long = "param", value_name = "K=V", value_parser = parse_parameter)]
+    /// A run parameter, for `{{ NAME }}`
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_parameter)]
     pub(crate) parameters: Vec<(String, String)>,
     /// Merged over the document, key by key
     #[arg(long, value_name = "FILE")]
@@ -158,39 +166,60 @@ pub(crate) struct RunArguments {
 pub(crate) enum JobsCommand {
     /// Jobs, the newest first
     List {
+        /// Only jobs of this feed
         #[arg(long, value_name = "NAME")]
         feed: Option<String>,
-        #[arg(long, default_value_t = 20)]
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
     },
     /// One job with its streams, sinks and events
-    Show { id: String },
+    Show {
+        /// The job, as `jobs list` shows it
+        id: String,
+    },
     /// Go on with a job that was interrupted, or that drift blocked and that was accepted
-    Resume { id: String },
+    Resume {
+        /// The job, as `jobs list` shows it
+        id: String,
+    },
     /// Try again to commit a job that is blocked on a sink
-    Retry { id: String },
+    Retry {
+        /// The job, as `jobs list` shows it
+        id: String,
+    },
     /// Give up one sink of a job that can't commit; the rest and the cursor go on, and its rows are kept for `jobs replay`
     Abandon {
+        /// The job, as `jobs list` shows it
         id: String,
+        /// The sink that the job waits for, as `jobs show` names it
         #[arg(long, value_name = "SINK")]
         sink: String,
+        /// Why, for the audit
         #[arg(long, value_name = "WHY")]
         reason: String,
     },
     /// Load the rows of a sink that was given up
     Replay {
+        /// The job, as `jobs list` shows it
         id: String,
+        /// The sink that was given up, as `jobs show` names it
         #[arg(long, value_name = "SINK")]
         sink: String,
     },
     /// Give the rows of a sink that was given up away for good
     Drop {
+        /// The job, as `jobs list` shows it
         id: String,
+        /// The sink that was given up, as `jobs show` names it
         #[arg(long, value_name = "SINK")]
         sink: String,
     },
     /// Stop a job
-    Cancel { id: String },
+    Cancel {
+        /// The job, as `jobs list` shows it
+        id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -198,19 +227,27 @@ pub(crate) enum StateCommand {
     /// Feeds with their cursors
     List,
     /// Cursors of one feed
-    Show { feed: String },
+    Show {
+        /// The feed's name, as `state list` shows it
+        feed: String,
+    },
     /// Set a stream's cursor
     Set {
+        /// The feed's name, as `state list` shows it
         feed: String,
+        /// The stream: an endpoint of the document, as `state show` lists it
         stream: String,
+        /// What it has read up to: a value as its cursor field has them
         cursor: String,
         /// The file, or the value of the parent, for a stream that has a cursor for each
-        #[arg(long, default_value = "")]
+        #[arg(long, value_name = "VALUE", default_value = "")]
         value: String,
     },
     /// Forget the cursors and schemas of a feed, or of one of its streams
     Reset {
+        /// The feed's name, as `state list` shows it
         feed: String,
+        /// Only this stream, an endpoint of the document
         stream: Option<String>,
     },
 }
@@ -219,15 +256,19 @@ pub(crate) enum StateCommand {
 pub(crate) enum QuarantineCommand {
     /// Files of quarantined rows, the newest run first
     List {
+        /// Only rows of this feed
         #[arg(long, value_name = "NAME")]
         feed: Option<String>,
     },
     /// Rows of a job with their reasons
     Show {
+        /// The job that quarantined them, as `quarantine list` shows it
         job: String,
+        /// Only rows of this stream
         #[arg(long, value_name = "NAME")]
         stream: Option<String>,
-        #[arg(long, default_value_t = 20)]
+        /// At most this many rows
+        #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
     },
     /// Load quarantined rows of completed runs by the document as it is now, each once; rows that fail again come back
@@ -259,8 +300,8 @@ pub(crate) struct MendedDocument {
     /// The document (YAML or JSON), mended
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// A run parameter, for `{{ K }}`
-    #[arg(long = "param", value_name = "K=V", value_parser = parse_parameter)]
+    /// A run parameter, for `{{ NAME }}`
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_parameter)]
     pub(crate) parameters: Vec<(String, String)>,
     /// Merged over the document, key by key
     #[arg(long, value_name = "FILE")]
@@ -294,13 +335,17 @@ impl ReplayArguments {
 pub(crate) enum DriftCommand {
     /// What changed from run to run
     Show {
+        /// The feed's name, as `state list` shows it
         feed: String,
-        #[arg(long, default_value_t = 20)]
+        /// At most this many changes, the newest first
+        #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
     },
     /// Accept what a blocked run observed; `jobs resume` commits its rows then
     Accept {
+        /// The feed's name, as `state list` shows it
         feed: String,
+        /// Only what changed in this stream
         #[arg(long, value_name = "NAME")]
         stream: Option<String>,
     },
@@ -312,16 +357,16 @@ pub(crate) struct MockArguments {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Port on 127.0.0.1; a free one without it
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) port: u16,
     /// Rows in each request chain
-    #[arg(long, default_value_t = 250)]
+    #[arg(long, value_name = "N", default_value_t = 250)]
     pub(crate) rows: u64,
     /// Distinct values from a parent
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) parents: u64,
     /// The same seed gives the same rows
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 }
 

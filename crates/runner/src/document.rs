@@ -10,16 +10,23 @@ use runner_spec::{
     Diagnostic, Loaded, Options, Severity, Source, SourceMap, Spec, has_errors, render,
 };
 use runner_sql::PlanAnalysis;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::arguments::FeedArguments;
 use crate::settings::Settings;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, counted, failure};
 
 /// A document that was read, with whatever was noticed.
 pub(crate) struct Document {
     pub(crate) text: String,
     pub(crate) loaded: Loaded,
+}
+
+/// A document that can't run, and why.
+pub(crate) struct Refused {
+    diagnostics: Vec<Diagnostic>,
+    sources: SourceMap,
 }
 
 /// A document that can run.
@@ -90,8 +97,7 @@ impl Document {
         settings: &Settings,
         state: &FeedSchemas,
         secrets_writable: bool,
-        terminal: Terminal,
-    ) -> Result<Planned> {
+    ) -> Result<std::result::Result<Planned, Refused>> {
         if self.loaded.spec.is_none() {
             self.check_queries();
         }
@@ -102,12 +108,7 @@ impl Document {
             ..
         } = self.loaded
         else {
-            let Loaded {
-                diagnostics,
-                sources,
-                ..
-            } = &self.loaded;
-            return Err(refused(diagnostics, sources, terminal));
+            return Ok(Err(Refused::of(self.loaded)));
         };
         let hash = hash(&spec)?;
         let parameters: BTreeMap<_, _> = arguments.parameters.iter().cloned().collect();
@@ -143,68 +144,91 @@ impl Document {
         sources.place(&mut found);
         diagnostics.extend(found);
         match planned.plan {
-            Some(plan) if !has_errors(&diagnostics) => Ok(Planned {
+            Some(plan) if !has_errors(&diagnostics) => Ok(Ok(Planned {
                 plan,
                 text: self.text,
                 sources,
                 diagnostics,
                 casts: queries.casts,
-            }),
-            _ => Err(refused(&diagnostics, &sources, terminal)),
+            })),
+            _ => Ok(Err(Refused {
+                diagnostics,
+                sources,
+            })),
         }
     }
 }
 
-/// Shows diagnostics where people look; under `--json` they are part of the output instead.
-///
-/// What is wrong is shown with its place in the document, and hints in a line each: who runs a feed every day has seen them.
-pub(crate) fn show(diagnostics: &[Diagnostic], sources: &SourceMap, terminal: Terminal) {
-    let (hints, faults): (Vec<_>, Vec<_>) = diagnostics
-        .iter()
-        .cloned()
-        .partition(|diagnostic| diagnostic.severity == Severity::Hint);
-    if !faults.is_empty() {
-        terminal.note(&render(&faults, sources, terminal.render_options()));
-    }
-    for Diagnostic {
-        code,
-        message,
-        location,
-        ..
-    } in &hints
-    {
-        let place = location.as_ref().map_or_else(String::new, |location| {
-            format!(" ({}:{})", location.file, location.line)
-        });
-        terminal.note(&format!("hint[{}]: {message}{place}", code.as_str()));
+impl Planned {
+    /// The engine has something against it.
+    pub(crate) fn refused(self) -> Refused {
+        Refused {
+            diagnostics: self.diagnostics,
+            sources: self.sources,
+        }
     }
 }
 
-fn refused(diagnostics: &[Diagnostic], sources: &SourceMap, terminal: Terminal) -> Error {
-    if !terminal.json {
-        show(diagnostics, sources, terminal);
+impl Refused {
+    /// A document that can't even be read as one.
+    pub(crate) fn of(loaded: Loaded) -> Self {
+        Self {
+            diagnostics: loaded.diagnostics,
+            sources: loaded.sources,
+        }
     }
-    let errors = diagnostics
+
+    /// Shows why: hints are of use when the rest is right. Under `--json` everything is in the one object that is printed.
+    pub(crate) fn show(&self, terminal: Terminal) -> Result<()> {
+        let errors: Vec<_> = self
+            .diagnostics
+            .iter()
+            .filter(|found| found.is_error())
+            .collect();
+        if terminal.json {
+            let mut error = Error::new(ErrorKind::Spec, summary(&errors));
+            if let Some(help) = errors.first().and_then(|first| first.help.as_ref()) {
+                error = error.with_help(help);
+            }
+            let mut body = failure(&error);
+            body["diagnostics"] = json!(self.diagnostics);
+            return terminal.print_json(&body);
+        }
+        let shown: Vec<_> = self
+            .diagnostics
+            .iter()
+            .filter(|found| found.severity != Severity::Hint)
+            .cloned()
+            .collect();
+        terminal.note(&render(&shown, &self.sources, terminal.render_options()));
+        terminal.error(&Error::new(ErrorKind::Spec, verdict(&errors)));
+        Ok(())
+    }
+}
+
+/// In a line, for who reads no more than that.
+fn summary(errors: &[&Diagnostic]) -> String {
+    let first = errors.first().map_or_else(String::new, |first| {
+        let place = if first.path.is_root() {
+            String::new()
+        } else {
+            format!(" (`{}`)", first.path)
+        };
+        format!(": {}{place}", first.message)
+    });
+    format!("{}{first}", verdict(errors))
+}
+
+fn verdict(errors: &[&Diagnostic]) -> String {
+    let in_document = errors
         .iter()
-        .filter(|diagnostic| diagnostic.is_error());
-    let count = errors.clone().count();
-    let mut error = Error::new(
-        ErrorKind::Spec,
-        format!(
-            "the document has {count} error{}",
-            if count == 1 { "" } else { "s" }
-        ),
-    );
-    if terminal.json
-        && let Some(first) = errors.clone().next()
-    {
-        error = Error::new(
-            ErrorKind::Spec,
-            format!("{} ({})", first.message, first.path),
-        )
-        .with_help("`validate --json` lists all of them");
+        .filter(|error| error.location.is_some())
+        .count() as u64;
+    if in_document == 0 {
+        "the document can't be run in this way".to_owned()
+    } else {
+        format!("the document has {}", counted(in_document, "error"))
     }
-    error
 }
 
 fn source(path: &Path) -> Result<std::result::Result<Source, Diagnostic>> {

@@ -6,7 +6,6 @@ use runner_core::ErrorKind;
 
 pub(crate) const SUCCESS: u8 = 0;
 /// What clap exits with; kept free of other meanings.
-#[cfg(test)]
 const USAGE: u8 = 2;
 
 /// The exit code of an error.
@@ -36,11 +35,9 @@ pub(crate) fn of(kind: ErrorKind) -> u8 {
 /// The table for `--help`.
 pub(crate) fn table() -> String {
     use std::fmt::Write as _;
-    let mut text = String::from("Exit codes:\n    0  success\n    2  the command line is wrong\n");
-    let mut rows: Vec<_> = ErrorKind::ALL
-        .iter()
-        .map(|kind| (of(*kind), kind.as_str()))
-        .collect();
+    let mut text = String::from("Exit codes:\n");
+    let mut rows = vec![(SUCCESS, "success"), (USAGE, "the command line is wrong")];
+    rows.extend(ErrorKind::ALL.iter().map(|kind| (of(*kind), kind.as_str())));
     rows.sort_unstable();
     for (code, name) in rows {
         // Writing to a string cannot fail.

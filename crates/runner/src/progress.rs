@@ -29,7 +29,7 @@ pub(crate) struct Display {
 
 struct Shown {
     bar: ProgressBar,
-    last_line: Option<Duration>,
+    last_line: Duration,
     /// End of the long wait that was told last.
     told_wait: Option<DateTime<Utc>>,
     is_finished: bool,
@@ -80,7 +80,8 @@ impl Display {
             .entry(progress.stream.clone())
             .or_insert_with(|| Shown {
                 bar: self.bar(&progress.stream),
-                last_line: None,
+                // The stage tells that it begins.
+                last_line: now,
                 told_wait: None,
                 is_finished: false,
             });
@@ -96,14 +97,12 @@ impl Display {
             shown.is_finished = true;
             shown.bar.abandon();
         }
-        let is_due = shown
-            .last_line
-            .is_none_or(|last| now.saturating_sub(last) >= LINE_EVERY);
+        let is_due = now.saturating_sub(shown.last_line) >= LINE_EVERY;
         if is_news {
             shown.told_wait = long_wait;
         }
         if !self.terminal.is_interactive && (progress.finished || is_due || is_news) {
-            shown.last_line = Some(now);
+            shown.last_line = now;
             self.terminal.note(&format!(
                 "{}: {}, {}",
                 progress.stream,

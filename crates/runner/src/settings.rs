@@ -249,15 +249,20 @@ fn read(path: &Path) -> Result<Written> {
     };
     let bytes = std::fs::read(path).map_err(|error| failed("failed to read").with_source(error))?;
     let value = parse(path, &bytes)?;
-    if let Some(object) = value.as_object() {
-        for key in object.keys() {
-            if !KEYS.contains(&key.as_str()) {
-                let help = nearest(key, KEYS).map_or_else(
-                    || format!("known keys are {}", KEYS.join(", ")),
-                    |known| format!("did you mean `{known}`?"),
-                );
-                return Err(failed(&format!("unknown key `{key}` in")).with_help(help));
-            }
+    let Some(object) = value.as_object() else {
+        let help = format!(
+            "write one `key: value` a line; known keys are {}",
+            KEYS.join(", ")
+        );
+        return Err(failed("no settings in").with_help(help));
+    };
+    for key in object.keys() {
+        if !KEYS.contains(&key.as_str()) {
+            let help = nearest(key, KEYS).map_or_else(
+                || format!("known keys are {}", KEYS.join(", ")),
+                |known| format!("did you mean `{known}`?"),
+            );
+            return Err(failed(&format!("unknown key `{key}` in")).with_help(help));
         }
     }
     serde_json::from_value(value).map_err(|error| failed("failed to understand").with_source(error))

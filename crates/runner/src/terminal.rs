@@ -4,12 +4,26 @@ use std::io::{IsTerminal as _, Write as _};
 
 use runner_core::{Error, ErrorKind, Result};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::arguments::{Color, Global};
 
 /// Columns that plain text is written for where nobody's terminal says otherwise.
 const WIDTH: usize = 100;
+
+/// An error as JSON, for a command that has nothing else to print.
+pub(crate) fn failure(error: &Error) -> Value {
+    json!({
+        "success": false,
+        "error": { "kind": error.kind(), "message": error.chain(), "help": error.help() },
+    })
+}
+
+/// `1 row`, `2 rows`.
+pub(crate) fn counted(number: u64, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
+}
 
 /// How to print.
 #[derive(Clone, Copy, Debug)]
@@ -79,12 +93,8 @@ impl Terminal {
     /// An error with its causes and what to do.
     pub(crate) fn error(self, error: &Error) {
         if self.json {
-            let body = json!({
-                "success": false,
-                "error": { "kind": error.kind(), "message": error.chain(), "help": error.help() },
-            });
             // The exit code tells what a closed standard output can't.
-            let _ = self.print_json(&body);
+            let _ = self.print_json(&failure(error));
             return;
         }
         let (red, bold, plain) = if self.colour {

@@ -81,9 +81,12 @@ impl Store {
         Arc::clone(&self.sqlite) as Arc<dyn QuarantineStore>
     }
 
-    /// Tenants that have feeds here: the command line acts for all of them where none is configured.
-    pub(crate) async fn tenants(&self) -> Result<Vec<TenantId>> {
-        self.sqlite.tenants().await
+    /// The configured tenant; where none is, the command line acts for all that have feeds here.
+    pub(crate) async fn tenants(&self, settings: &Settings) -> Result<Vec<TenantId>> {
+        match settings.tenant_id.as_str() {
+            "" => self.sqlite.tenants().await,
+            tenant => Ok(vec![TenantId::new(tenant)]),
+        }
     }
 }
 

@@ -85,7 +85,8 @@ async fn refuse_overtaken(connection: &mut SqliteConnection, stored: &StoredJob)
                 "job `{}` can't be resumed: `{later}`, a later run of the feed, has begun since",
                 stored.job.id
             ),
-        )),
+        )
+        .with_help("what it had read would come behind newer rows; run the document again")),
     }
 }
 

@@ -4,19 +4,35 @@ use std::fmt::Write as _;
 
 use runner_core::{Error, ErrorKind, Result};
 use runner_spec::{Code, has_errors, nearest, render};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::arguments::ValidateArguments;
 use crate::document::Document;
 use crate::exit_code;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, failure};
 
-/// Checks each file; the exit code says whether any has an error.
+/// Checks each file; the exit code says whether any has an error. A file that can't be opened keeps no other from being checked.
 pub(crate) fn validate(arguments: &ValidateArguments, terminal: Terminal) -> Result<u8> {
     let mut reports = Vec::new();
     let mut is_valid = true;
+    let mut unreadable = None;
     for file in &arguments.files {
-        let mut document = Document::read(file, &arguments.overlay, arguments.strict)?;
+        let mut document = match Document::read(file, &arguments.overlay, arguments.strict) {
+            Ok(document) => document,
+            Err(error) => {
+                if terminal.json {
+                    let mut report = failure(&error);
+                    report["file"] = json!(file);
+                    report["valid"] = json!(false);
+                    report["diagnostics"] = json!([]);
+                    reports.push(report);
+                } else {
+                    terminal.error(&error);
+                }
+                unreadable.get_or_insert(error.kind());
+                continue;
+            }
+        };
         document.check_queries();
         let diagnostics = &document.loaded.diagnostics;
         let has_errors = has_errors(diagnostics);
@@ -38,12 +54,13 @@ pub(crate) fn validate(arguments: &ValidateArguments, terminal: Terminal) -> Res
         terminal.print(&format!("{}: {verdict}", file.display()))?;
     }
     if terminal.json {
+        let is_valid = is_valid && unreadable.is_none();
         terminal.print_json(&json!({ "valid": is_valid, "files": reports }))?;
     }
-    Ok(if is_valid {
-        exit_code::SUCCESS
-    } else {
-        exit_code::of(ErrorKind::Spec)
+    Ok(match unreadable {
+        _ if !is_valid => exit_code::of(ErrorKind::Spec),
+        Some(kind) => exit_code::of(kind),
+        None => exit_code::SUCCESS,
     })
 }
 
@@ -77,9 +94,18 @@ fn unknown_topic(text: &str) -> Error {
     })
 }
 
+fn summary(code: Code) -> Value {
+    json!({ "code": code.as_str(), "title": code.title(), "phase": code.phase() })
+}
+
 /// Explains one code, or lists all of them.
 pub(crate) fn explain(code: Option<&str>, terminal: Terminal) -> Result<u8> {
     let Some(text) = code else {
+        if terminal.json {
+            let codes: Vec<_> = Code::all().iter().map(|code| summary(*code)).collect();
+            terminal.print_json(&json!({ "codes": codes }))?;
+            return Ok(exit_code::SUCCESS);
+        }
         let mut list = String::new();
         for code in Code::all() {
             // Writing to a string cannot fail.
@@ -89,10 +115,21 @@ pub(crate) fn explain(code: Option<&str>, terminal: Terminal) -> Result<u8> {
         return Ok(exit_code::SUCCESS);
     };
     if text.eq_ignore_ascii_case(SQL_TOPIC) {
-        terminal.print(&runner_sql::portable::reference())?;
+        let reference = runner_sql::portable::reference();
+        if terminal.json {
+            terminal.print_json(&json!({ "topic": SQL_TOPIC, "explanation": reference }))?;
+        } else {
+            terminal.print(&reference)?;
+        }
         return Ok(exit_code::SUCCESS);
     }
     let code: Code = text.parse().map_err(|_| unknown_topic(text))?;
+    if terminal.json {
+        let mut explained = summary(code);
+        explained["explanation"] = json!(code.explanation());
+        terminal.print_json(&explained)?;
+        return Ok(exit_code::SUCCESS);
+    }
     terminal.print(&format!(
         "{}: {}\n\n{}",
         code.as_str(),

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use runner_core::feed::DriftDecision;
-use runner_core::job::JobFilter;
+use runner_core::feed::{DriftDecision, DriftRecord};
+use runner_core::job::{Job, JobFilter};
 use runner_core::{Error, ErrorKind, Result};
 use runner_jobs::drift::accepted_by_operator;
 use serde_json::json;
@@ -74,6 +74,20 @@ async fn show(
     Ok(exit_code::SUCCESS)
 }
 
+fn no_drift_in(stream: Option<&str>, blocked: &Job, records: &[DriftRecord]) -> Error {
+    let changed: Vec<&str> = records
+        .iter()
+        .filter(|record| record.job == blocked.id && record.decision == DriftDecision::Blocked)
+        .map(|record| record.stream.as_str())
+        .collect();
+    let place = stream.map_or_else(String::new, |stream| format!(" in `{stream}`"));
+    Error::new(
+        ErrorKind::NotFound,
+        format!("the blocked run `{}` has no drift{place}", blocked.id),
+    )
+    .with_help(format!("it has some in {}", changed.join(", ")))
+}
+
 /// Accepts what the feed's last blocked run observed.
 async fn accept(
     store: &Store,
@@ -98,6 +112,10 @@ async fn accept(
                 ErrorKind::NotFound,
                 format!("no run of `{}` is blocked by drift", feed.name),
             )
+            .with_help(format!(
+                "`drift show {}` tells what changed so far",
+                feed.name
+            ))
         })?;
     let records = store.feeds().drift(&feed, LOOKED_AT).await?;
     let state = store.feeds().state(&feed).await?;
@@ -124,18 +142,16 @@ async fn accept(
         }
     }
     if accepted.is_empty() {
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            "the blocked run has no drift in that stream",
-        ));
+        return Err(no_drift_in(stream, &blocked, &records));
+    }
+    if terminal.json {
+        terminal.print_json(&json!({ "accepted": accepted, "job_id": blocked.id }))?;
+        return Ok(exit_code::SUCCESS);
     }
     terminal.note(&format!(
         "accepted the schema of {}; `ingestion-runner jobs resume {}` commits the rows that were read",
         accepted.join(", "),
         blocked.id
     ));
-    if terminal.json {
-        terminal.print_json(&json!({ "accepted": accepted, "job_id": blocked.id }))?;
-    }
     Ok(exit_code::SUCCESS)
 }

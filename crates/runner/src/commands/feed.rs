@@ -1,28 +1,30 @@
 //! What every command does that runs or plans a feed: read, plan with the feed's stored state, and put the engine together.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use runner_core::commit::Committers;
 use runner_core::engine::Engine;
 use runner_core::progress::ProgressSink;
-use runner_core::{Error, ErrorKind, FeedId, Result, TenantId};
+use runner_core::{FeedId, Result, TenantId};
 use runner_jobs::{JobRunner, Ports};
 use runner_plan::FeedSchemas;
-use runner_spec::has_errors;
+use runner_spec::{Code, Diagnostic, Severity, has_errors, render};
 
 use crate::arguments::FeedArguments;
-use crate::document::{Document, Planned, show};
+use crate::document::{Document, Planned};
 use crate::settings::Settings;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, counted};
 use crate::wiring::{self, Registry, Store};
 
-/// Reads and plans a document; what is wrong with it has been shown when this fails, and warnings when it doesn't.
+/// Reads and plans a document. Nothing where it can't run: why has been shown then. Else warnings have been, and the hints as asked for.
 pub(crate) async fn planned(
     arguments: &FeedArguments,
+    hints: Hints,
     store: &Store,
     settings: &Settings,
     terminal: Terminal,
-) -> Result<Planned> {
+) -> Result<Option<Planned>> {
     let document = Document::read(&arguments.file, &arguments.overlay, arguments.strict)?;
     let state = match &document.loaded.spec {
         Some(spec) => {
@@ -38,22 +40,76 @@ pub(crate) async fn planned(
         Some(spec) => can_rotate(&runner_plan::refresh_tokens(spec), settings).await?,
         None => true,
     };
-    let mut planned = document.plan(arguments, settings, &state, writable, terminal)?;
+    let mut planned = match document.plan(arguments, settings, &state, writable)? {
+        Ok(planned) => planned,
+        Err(refused) => {
+            refused.show(terminal)?;
+            return Ok(None);
+        }
+    };
     let registry = registry(settings, store)?;
     let mut found = registry.embedded().check(&planned.plan);
     planned.sources.place(&mut found);
     let is_refused = has_errors(&found);
     planned.diagnostics.extend(found);
-    if !terminal.json {
-        show(&planned.diagnostics, &planned.sources, terminal);
-    }
     if is_refused {
-        return Err(Error::new(
-            ErrorKind::Spec,
-            "the engine can't run this document",
+        planned.refused().show(terminal)?;
+        return Ok(None);
+    }
+    if !terminal.json {
+        show(&planned, hints, &arguments.file, terminal);
+    }
+    Ok(Some(planned))
+}
+
+/// Who looks at a document wants its hints; who runs a feed every day has seen them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hints {
+    Shown,
+    Counted,
+}
+
+/// What is wrong is shown with its place in the document, and hints in a line each or all in one.
+fn show(planned: &Planned, hints: Hints, file: &Path, terminal: Terminal) {
+    let (found, faults): (Vec<_>, Vec<_>) = planned
+        .diagnostics
+        .iter()
+        .cloned()
+        .partition(|diagnostic| diagnostic.severity == Severity::Hint);
+    if !faults.is_empty() {
+        terminal.note(&render(
+            &faults,
+            &planned.sources,
+            terminal.render_options(),
         ));
     }
-    Ok(planned)
+    let (told, counted_only): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .partition(|hint| hints == Hints::Shown || is_of_this_run(hint.code));
+    for Diagnostic {
+        code,
+        message,
+        location,
+        ..
+    } in &told
+    {
+        let place = location.as_ref().map_or_else(String::new, |location| {
+            format!(" ({}:{})", location.file, location.line)
+        });
+        terminal.note(&format!("hint[{}]: {message}{place}", code.as_str()));
+    }
+    if !counted_only.is_empty() {
+        terminal.note(&format!(
+            "{}: `ingestion-runner plan {}` shows what",
+            counted(counted_only.len() as u64, "hint"),
+            file.display()
+        ));
+    }
+}
+
+/// Where rows go and what runs is said plainly by every run that does other than what the document names.
+fn is_of_this_run(code: Code) -> bool {
+    matches!(code, Code::ConnectionRedirected | Code::EngineFallback)
 }
 
 /// Whether every one of these secrets can be written back to the store that has it.

@@ -1,14 +1,14 @@
 //! `gc`: what has outlived its retention.
 
-use runner_core::{Clock as _, Error, ErrorKind, Result, SystemClock};
+use runner_core::{Clock as _, Error, ErrorKind, JobId, Result, SystemClock};
 use runner_engine_embedded::PartFolder;
 use serde_json::json;
 
+use super::feed::registry;
 use crate::arguments::GcArguments;
-use crate::commands::feed::registry;
 use crate::exit_code;
 use crate::settings::Settings;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, counted};
 use crate::wiring::Store;
 
 /// Jobs whose parts are taken away in one call.
@@ -61,28 +61,51 @@ pub(crate) async fn gc(
         PartFolder::discard(&parts)?;
     }
     let purged = store.jobs().purge(before, dry_run).await?;
-    if terminal.json {
-        terminal.print_json(&json!({
-            "applied": !dry_run,
-            "expired_jobs": expired,
-            "discarded_jobs": discarded,
-            "quarantine_files": quarantine.len(),
-            "forgotten_jobs": purged,
-        }))?;
-        return Ok(exit_code::SUCCESS);
-    }
-    let verb = if dry_run {
-        "would be taken away"
-    } else {
-        "taken away"
+    let found = Found {
+        expired,
+        discarded,
+        quarantine: quarantine.len(),
+        purged,
     };
-    terminal.print(&format!(
-        "{verb}: kept rows of {} jobs, leftovers of {} jobs, {} quarantine files, {} jobs with their events\n{}",
-        expired.len(),
-        discarded.len(),
-        quarantine.len(),
-        purged.len(),
-        if dry_run { "run it with --apply to do so\n" } else { "" }
-    ))?;
+    found.print(dry_run, terminal)?;
     Ok(exit_code::SUCCESS)
+}
+
+/// What has outlived its retention.
+struct Found {
+    expired: Vec<JobId>,
+    discarded: Vec<JobId>,
+    quarantine: usize,
+    purged: Vec<JobId>,
+}
+
+impl Found {
+    fn print(&self, dry_run: bool, terminal: Terminal) -> Result<()> {
+        if terminal.json {
+            return terminal.print_json(&json!({
+                "applied": !dry_run,
+                "expired_jobs": self.expired,
+                "discarded_jobs": self.discarded,
+                "quarantine_files": self.quarantine,
+                "forgotten_jobs": self.purged,
+            }));
+        }
+        let jobs = |jobs: &[JobId]| counted(jobs.len() as u64, "job");
+        let found = [&self.expired, &self.discarded, &self.purged];
+        if self.quarantine == 0 && found.iter().all(|jobs| jobs.is_empty()) {
+            return terminal.print("nothing has outlived its retention\n");
+        }
+        let (verb, advice) = if dry_run {
+            ("would be taken away", "run it with --apply to do so\n")
+        } else {
+            ("taken away", "")
+        };
+        terminal.print(&format!(
+            "{verb}: kept rows of {}, leftovers of {}, {}, {} with their events\n{advice}",
+            jobs(&self.expired),
+            jobs(&self.discarded),
+            counted(self.quarantine as u64, "quarantine file"),
+            jobs(&self.purged),
+        ))
+    }
 }

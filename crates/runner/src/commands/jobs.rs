@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use runner_core::checkpoint::StreamSummary;
+use runner_core::checkpoint::{StreamSummary, Warning};
 use runner_core::job::{Created, Job, JobEvent, JobFilter, NewJob};
 use runner_core::part::PART_FORMAT;
-use runner_core::{Error, ErrorKind, JobId, Result, TenantId};
+use runner_core::{Error, ErrorKind, JobId, Result};
 use runner_plan::model::Held;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::arguments::JobsCommand;
 use crate::exit_code;
 use crate::holding::{is_dead, release_dead};
 use crate::settings::Settings;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, counted};
 use crate::wiring::{Store, operator};
 
 /// Events shown of one job.
@@ -56,30 +56,44 @@ pub(crate) async fn jobs(
         }
         JobsCommand::Drop { id, sink } => {
             let job = find(&store, settings, &id).await?;
-            store
-                .quarantine()
-                .release_hold(&job.feed.tenant, &job.id, &sink, &operator())
+            let tenant = &job.feed.tenant;
+            let quarantine = store.quarantine();
+            quarantine
+                .release_hold(tenant, &job.id, &sink, &operator())
                 .await?;
-            terminal.note(&format!(
-                "the rows of `{sink}` are given up; `gc` takes them away"
-            ));
+            if terminal.json {
+                terminal.print_json(&json!({ "job_id": job.id, "dropped": sink }))?;
+            } else {
+                terminal.note(&format!(
+                    "the rows of `{sink}` are given up; `gc` takes them away"
+                ));
+            }
             Ok(exit_code::SUCCESS)
         }
         JobsCommand::Cancel { id } => {
             let job = find(&store, settings, &id).await?;
-            release_dead(&*store.jobs(), &settings.data_dir, &job.id).await?;
-            let state = store
-                .jobs()
-                .request_cancel(&job.feed.tenant, &job.id, &operator())
-                .await?;
-            if terminal.json {
-                terminal.print_json(&json!({ "job_id": job.id, "status": state }))?;
-            } else {
-                terminal.note(&format!("job {} is {}", job.id, state.as_str()));
-            }
-            Ok(exit_code::SUCCESS)
+            cancel(&store, settings, &job, terminal).await
         }
     }
+}
+
+async fn cancel(store: &Store, settings: &Settings, job: &Job, terminal: Terminal) -> Result<u8> {
+    release_dead(&*store.jobs(), &settings.data_dir, &job.id).await?;
+    let state = store
+        .jobs()
+        .request_cancel(&job.feed.tenant, &job.id, &operator())
+        .await?;
+    if terminal.json {
+        terminal.print_json(&json!({ "job_id": job.id, "status": state }))?;
+        return Ok(exit_code::SUCCESS);
+    }
+    let said = match (job.state.is_terminal(), state.is_terminal()) {
+        (true, _) => " already: there is nothing to cancel",
+        (false, true) => "",
+        (false, false) => "; its process was asked to stop",
+    };
+    terminal.note(&format!("job {} is {}{said}", job.id, state.as_str()));
+    Ok(exit_code::SUCCESS)
 }
 
 /// The job that loads what another has on hold: a new one, or the unfinished one that an earlier call began.
@@ -142,15 +156,8 @@ async fn replay_of_hold(store: &Store, job: &Job, sink: &str) -> Result<JobId> {
     }
 }
 
-async fn tenants(store: &Store, settings: &Settings) -> Result<Vec<TenantId>> {
-    match settings.tenant_id.as_str() {
-        "" => store.tenants().await,
-        tenant => Ok(vec![TenantId::new(tenant)]),
-    }
-}
-
-async fn find(store: &Store, settings: &Settings, id: &str) -> Result<Job> {
-    for tenant in tenants(store, settings).await? {
+pub(super) async fn find(store: &Store, settings: &Settings, id: &str) -> Result<Job> {
+    for tenant in store.tenants(settings).await? {
         if let Some(job) = store.jobs().get(&tenant, &JobId::new(id)).await? {
             return Ok(job);
         }
@@ -174,7 +181,7 @@ async fn list(
         ..JobFilter::default()
     };
     let mut jobs = Vec::new();
-    for tenant in tenants(store, settings).await? {
+    for tenant in store.tenants(settings).await? {
         jobs.extend(store.jobs().list(&tenant, &filter).await?);
     }
     if terminal.json {
@@ -186,7 +193,7 @@ async fn list(
         return Ok(exit_code::SUCCESS);
     }
     let mut text = format!(
-        "{:<38} {:<26} {:<6} {:<11} {:<20} {}\n",
+        "{:<38} {:<26} {:<6} {:<11} {:<19} {}\n",
         "JOB", "FEED", "KIND", "STATUS", "CREATED", "ERROR"
     );
     for job in &jobs {
@@ -198,13 +205,15 @@ async fn list(
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<38} {:<26} {:<6} {:<11} {:<20} {error}",
+            "{:<38} {:<26} {:<6} {:<11} {:<19} {error}",
             job.id.as_str(),
             job.feed.name,
             kind(job),
             status(job, is_interrupted(store, settings, job)),
             job.created_at.format("%Y-%m-%d %H:%M:%S").to_string(),
         );
+        text.truncate(text.trim_end().len());
+        text.push('\n');
     }
     terminal.print(if jobs.is_empty() {
         "no job has run here yet\n"
@@ -217,6 +226,8 @@ async fn list(
 async fn show(store: &Store, settings: &Settings, job: &Job, terminal: Terminal) -> Result<u8> {
     let is_interrupted = is_interrupted(store, settings, job);
     let streams = store.jobs().summary(&job.feed.tenant, &job.id).await?;
+    let accepted = store.feeds().state(&job.feed).await?.accepted;
+    let warnings = runner_jobs::warnings(job, &streams, &accepted);
     let events = store
         .jobs()
         .events(&job.feed.tenant, &job.id, 0, EVENTS)
@@ -234,22 +245,34 @@ async fn show(store: &Store, settings: &Settings, job: &Job, terminal: Terminal)
         let mut value = summary(job, is_interrupted);
         value["on_hold"] = json!(on_hold);
         value["streams"] = json!(streams);
+        value["warnings"] = json!(warnings);
         value["loads"] = json!(job.loads);
         value["events"] = json!(events.iter().map(|(_, event)| event).collect::<Vec<_>>());
         terminal.print_json(&value)?;
         return Ok(exit_code::SUCCESS);
     }
-    terminal.print(&text(job, is_interrupted, &streams, &on_hold, &events))?;
+    let known = Known {
+        is_interrupted,
+        streams,
+        warnings,
+        on_hold,
+        events,
+    };
+    terminal.print(&text(job, &known))?;
     Ok(exit_code::SUCCESS)
 }
 
-fn text(
-    job: &Job,
+/// What the store has of a job beside itself.
+struct Known {
     is_interrupted: bool,
-    streams: &[StreamSummary],
-    on_hold: &[String],
-    events: &[(u64, JobEvent)],
-) -> String {
+    streams: Vec<StreamSummary>,
+    warnings: Vec<Warning>,
+    on_hold: Vec<String>,
+    events: Vec<(u64, JobEvent)>,
+}
+
+fn text(job: &Job, known: &Known) -> String {
+    let is_interrupted = known.is_interrupted;
     let mut text = format!(
         "{}\n  feed      {}\n  kind      {}\n  status    {}\n  attempt   {}\n",
         job.id,
@@ -276,42 +299,19 @@ fn text(
     if let Some(blocked) = &job.blocked_on {
         let _ = writeln!(
             text,
-            "  waits for {}: {} ({} tries)",
-            blocked.load, blocked.message, blocked.tries
+            "  waits for {}: {} ({})",
+            blocked.load,
+            blocked.message,
+            if blocked.tries == 1 {
+                "1 try".to_owned()
+            } else {
+                format!("{} tries", blocked.tries)
+            }
         );
     }
-    for stream in streams {
-        let totals = &stream.totals;
-        let _ = writeln!(
-            text,
-            "  stream    {}: {} rows read, {} passed{}, {} pages",
-            stream.stream,
-            totals.rows_read,
-            totals.rows_passed,
-            set_aside(
-                totals.rows_quarantined,
-                totals.rows_outside,
-                totals.rows_repeated
-            ),
-            totals.pages
-        );
-        for warning in &stream.warnings {
-            let _ = writeln!(text, "  warning   {}: {}", stream.stream, warning.message);
-        }
-    }
-    for load in &job.loads {
-        let state = match (&load.written, &load.abandoned) {
-            (Some(written), _) => format!("{} rows in {}", written.rows, written.location),
-            (None, Some(reason)) if on_hold.contains(&load.load) => format!(
-                "abandoned: {reason}; its rows are on hold (`jobs replay {} --sink {}`)",
-                job.id, load.load
-            ),
-            (None, Some(reason)) => format!("abandoned: {reason}"),
-            (None, None) => "not committed".to_owned(),
-        };
-        let _ = writeln!(text, "  sink      {}: {state}", load.load);
-    }
-    for (_, event) in events {
+    streams(&mut text, known);
+    loads(&mut text, job, known);
+    for (_, event) in &known.events {
         let _ = writeln!(
             text,
             "  {}  {} (attempt {})",
@@ -321,6 +321,47 @@ fn text(
         );
     }
     text
+}
+
+fn streams(text: &mut String, known: &Known) {
+    for stream in &known.streams {
+        let totals = &stream.totals;
+        let _ = writeln!(
+            text,
+            "  stream    {}: {} read, {} passed{}, {}",
+            stream.stream,
+            counted(totals.rows_read, "row"),
+            totals.rows_passed,
+            set_aside(
+                totals.rows_quarantined,
+                totals.rows_outside,
+                totals.rows_repeated
+            ),
+            counted(totals.pages, "page")
+        );
+    }
+    for warning in &known.warnings {
+        let stream = warning.stream.as_ref();
+        let stream = stream.map_or_else(String::new, |stream| format!("{stream}: "));
+        let _ = writeln!(text, "  warning   {stream}{}", warning.message);
+    }
+}
+
+fn loads(text: &mut String, job: &Job, known: &Known) {
+    for load in &job.loads {
+        let state = match (&load.written, &load.abandoned) {
+            (Some(written), _) => {
+                format!("{} in {}", counted(written.rows, "row"), written.location)
+            }
+            (None, Some(reason)) if known.on_hold.contains(&load.load) => format!(
+                "abandoned: {reason}; its rows are on hold (`jobs replay {} --sink {}`)",
+                job.id, load.load
+            ),
+            (None, Some(reason)) => format!("abandoned: {reason}"),
+            (None, None) => "not committed".to_owned(),
+        };
+        let _ = writeln!(text, "  sink      {}: {state}", load.load);
+    }
 }
 
 /// Whether nobody works on a job that was begun and has not ended, so that it waits for somebody to go on with it.

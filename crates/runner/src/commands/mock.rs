@@ -6,7 +6,7 @@ use runner_core::{Error, ErrorKind, Result, SystemClock};
 use tokio::net::TcpListener;
 
 use crate::arguments::MockArguments;
-use crate::document::{Document, show};
+use crate::document::{Document, Refused};
 use crate::exit_code;
 use crate::mock::{Mock, Volume};
 use crate::terminal::Terminal;
@@ -14,15 +14,8 @@ use crate::terminal::Terminal;
 pub(crate) async fn mock(arguments: &MockArguments, terminal: Terminal) -> Result<u8> {
     let document = Document::read(&arguments.file, &[] as &[&str], false)?;
     let Some(spec) = &document.loaded.spec else {
-        show(
-            &document.loaded.diagnostics,
-            &document.loaded.sources,
-            terminal,
-        );
-        return Err(Error::new(
-            ErrorKind::Spec,
-            "the document has errors, so there is nothing to serve",
-        ));
+        Refused::of(document.loaded).show(terminal)?;
+        return Ok(exit_code::of(ErrorKind::Spec));
     };
     let volume = Volume {
         rows: arguments.rows,

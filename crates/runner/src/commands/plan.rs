@@ -1,10 +1,10 @@
 //! `plan`: what a run would do.
 
-use runner_core::Result;
+use runner_core::{ErrorKind, Result};
 use runner_plan::describe::{Details, describe};
 use serde_json::json;
 
-use super::feed::planned;
+use super::feed::{Hints, planned};
 use super::preview;
 use crate::arguments::PlanArguments;
 use crate::exit_code;
@@ -18,7 +18,10 @@ pub(crate) async fn plan(
     terminal: Terminal,
 ) -> Result<u8> {
     let store = Store::open(settings).await?;
-    let planned = planned(&arguments.feed, &store, settings, terminal).await?;
+    let Some(planned) = planned(&arguments.feed, Hints::Shown, &store, settings, terminal).await?
+    else {
+        return Ok(exit_code::of(ErrorKind::Spec));
+    };
     let probes = if arguments.probe {
         preview::read(planned.plan.clone(), None, &store, settings).await?
     } else {

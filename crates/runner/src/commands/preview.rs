@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use runner_core::{Cancel, Result};
+use runner_core::{Cancel, ErrorKind, Result};
 use runner_engine_embedded::{Preview, PreviewContext, PreviewRow};
 use runner_plan::Plan;
 use serde_json::{Value, json};
 
-use super::feed::{planned, registry};
+use super::feed::{Hints, planned, registry};
 use crate::arguments::PreviewArguments;
 use crate::exit_code;
 use crate::settings::Settings;
@@ -21,7 +21,11 @@ pub(crate) async fn preview(
     terminal: Terminal,
 ) -> Result<u8> {
     let store = Store::open(settings).await?;
-    let planned = planned(&arguments.feed, &store, settings, terminal).await?;
+    let Some(planned) =
+        planned(&arguments.feed, Hints::Counted, &store, settings, terminal).await?
+    else {
+        return Ok(exit_code::of(ErrorKind::Spec));
+    };
     let previews = read(planned.plan, arguments.stream.as_deref(), &store, settings).await?;
     if terminal.json {
         let streams: Vec<Value> = previews.iter().map(as_json).collect();

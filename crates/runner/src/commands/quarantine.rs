@@ -6,10 +6,11 @@ use std::fs::File;
 use arrow::array::{Array, AsArray, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use runner_core::quarantine::{QuarantineFile, QuarantineFilter, QuarantineMark};
-use runner_core::{Error, ErrorKind, JobId, Result, TenantId};
+use runner_core::{Error, ErrorKind, JobId, Result};
 use runner_engine_embedded::PartFolder;
 use serde_json::{Value, json};
 
+use super::jobs::find;
 use super::replay::replay;
 use crate::arguments::QuarantineCommand;
 use crate::exit_code;
@@ -35,13 +36,6 @@ pub(crate) async fn quarantine(
     }
 }
 
-async fn tenants(store: &Store, settings: &Settings) -> Result<Vec<TenantId>> {
-    match settings.tenant_id.as_str() {
-        "" => store.tenants().await,
-        tenant => Ok(vec![TenantId::new(tenant)]),
-    }
-}
-
 async fn list(
     store: &Store,
     settings: &Settings,
@@ -54,7 +48,7 @@ async fn list(
         ..QuarantineFilter::default()
     };
     let mut files = Vec::new();
-    for tenant in tenants(store, settings).await? {
+    for tenant in store.tenants(settings).await? {
         files.extend(store.quarantine().files(&tenant, &filter).await?);
     }
     let mut replayed = Vec::with_capacity(files.len());
@@ -71,7 +65,7 @@ async fn list(
         return Ok(exit_code::SUCCESS);
     }
     let mut text = format!(
-        "{:<40} {:<24} {:<20} {:>8} {:>8}  {:<8}\n",
+        "{:<40} {:<24} {:<20} {:>8} {:>8}  {}\n",
         "JOB", "FEED", "STREAM", "ROWS", "REPLAYED", "RUN"
     );
     for (file, replayed) in files.iter().zip(&replayed) {
@@ -79,7 +73,7 @@ async fn list(
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<40} {:<24} {:<20} {:>8} {:>8}  {:<8}",
+            "{:<40} {:<24} {:<20} {:>8} {:>8}  {}",
             file.job.as_str(),
             file.feed.name,
             file.stream,
@@ -129,8 +123,12 @@ async fn show(
         ..QuarantineFilter::default()
     };
     let mut files = Vec::new();
-    for tenant in tenants(store, settings).await? {
+    for tenant in store.tenants(settings).await? {
         files.extend(store.quarantine().files(&tenant, &filter).await?);
+    }
+    if files.is_empty() {
+        // A job that is unknown isn't one without bad rows.
+        find(store, settings, job).await?;
     }
     let mut rows = Vec::new();
     for file in &files {

@@ -14,7 +14,7 @@ use runner_plan::model::{MaskedColumn, ReplayPart};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::feed::planned;
+use super::feed::{Hints, planned};
 use super::run::{create, discard, drive, other_document};
 use crate::arguments::ReplayArguments;
 use crate::document::Planned;
@@ -34,7 +34,17 @@ pub(crate) async fn replay(
     terminal: Terminal,
 ) -> Result<u8> {
     let store = Store::open(settings).await?;
-    let planned = planned(&arguments.feed(), &store, settings, terminal).await?;
+    let Some(planned) = planned(
+        &arguments.feed(),
+        Hints::Counted,
+        &store,
+        settings,
+        terminal,
+    )
+    .await?
+    else {
+        return Ok(exit_code::of(ErrorKind::Spec));
+    };
     let feed = FeedId {
         tenant: TenantId::new(&planned.plan.tenant),
         name: planned.plan.feed.clone(),

@@ -11,14 +11,14 @@ use runner_core::report::Report;
 use runner_core::{Cancel, Error, ErrorKind, FeedId, JobId, Result, TenantId, WorkerId};
 use sha2::{Digest, Sha256};
 
-use super::feed::{job_runner, planned};
+use super::feed::{Hints, job_runner, planned};
 use crate::arguments::RunArguments;
 use crate::document::Planned;
 use crate::exit_code;
 use crate::holding::{Holder, Holding, release_dead};
 use crate::progress::Display;
 use crate::settings::Settings;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, counted};
 use crate::wiring::{Store, operator};
 
 /// Of a job in the foreground, whose process may die while somebody looks on; renewed six times as often.
@@ -30,7 +30,11 @@ pub(crate) async fn run(
     terminal: Terminal,
 ) -> Result<u8> {
     let store = Store::open(settings).await?;
-    let planned = planned(&arguments.feed, &store, settings, terminal).await?;
+    let Some(planned) =
+        planned(&arguments.feed, Hints::Counted, &store, settings, terminal).await?
+    else {
+        return Ok(exit_code::of(ErrorKind::Spec));
+    };
     let feed = FeedId {
         tenant: TenantId::new(&planned.plan.tenant),
         name: planned.plan.feed.clone(),
@@ -132,7 +136,7 @@ async fn claim(
             return Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
-                    "job `{id}` is {} and has nothing left to do",
+                    "job `{id}` is {}: there is nothing left to do",
                     job.state.as_str()
                 ),
             ));
@@ -241,11 +245,6 @@ fn parameters_hash(planned: &Planned) -> Result<String> {
     Ok(hex::encode(Sha256::digest(&text)))
 }
 
-fn counted(number: u64, what: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{ending}")
-}
-
 /// Rows of a stream that were not loaded, where there are any, and why.
 pub(crate) fn set_aside(quarantined: u64, outside: u64, repeated: u64) -> String {
     let mut text = String::new();
@@ -265,8 +264,6 @@ pub(crate) fn set_aside(quarantined: u64, outside: u64, repeated: u64) -> String
 fn verdict(report: &Report) -> String {
     let verdict = match report.status.as_str() {
         _ if report.partial => "completed in part",
-        // The job goes on where it stopped, and nobody works on it now.
-        "queued" | "preparing" | "running" | "gating" => "interrupted",
         status => status,
     };
     match report.warnings.len() as u64 {

@@ -1,6 +1,6 @@
 //! Whether a cursor that somebody wants to set can be one. A wrong one would hide every row that the source has from then on.
 
-use runner_core::job::JobFilter;
+use runner_core::job::{Job, JobFilter};
 use runner_core::{CursorState, Error, ErrorKind, FeedId, FeedState, Result};
 use runner_plan::model::{Chains, SourcePlan};
 use runner_plan::windows::CursorKind;
@@ -12,22 +12,7 @@ use crate::wiring::Store;
 /// Refuses a stream that the feed doesn't have or that has no cursor, and a value that is none of the cursor's type. The feed is
 /// what its last run made of its document.
 pub(super) async fn check(store: &Store, feed: &FeedId, cursor: &CursorState) -> Result<()> {
-    let last = JobFilter {
-        feed: Some(feed.name.clone()),
-        limit: 1,
-        ..JobFilter::default()
-    };
-    let jobs = store.jobs().list(&feed.tenant, &last).await?;
-    let Some(job) = jobs.first() else {
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            format!(
-                "no run of `{}` is known, which would tell its cursors",
-                feed.name
-            ),
-        )
-        .with_help("run the feed once; where it begins is `incremental.initial` of the document"));
-    };
+    let job = last_job(store, feed).await?;
     let stream = stream(&job.plan, &cursor.stream)?;
     value_is_named(stream, &cursor.value)?;
     let stored = store
@@ -43,6 +28,35 @@ pub(super) async fn check(store: &Store, feed: &FeedId, cursor: &CursorState) ->
     }
     let state = store.feeds().state(feed).await?;
     is_of_kind(kind(stream, &state, stored.as_ref())?, cursor)
+}
+
+/// Refuses a name that neither the feed's state nor its last run has.
+pub(super) async fn stream_is_known(store: &Store, feed: &FeedId, name: &str) -> Result<()> {
+    let has_schema = store.feeds().state(feed).await?.schemas.contains_key(name);
+    let cursors = store.feeds().cursors(feed, Some(name), None, 1).await?;
+    if has_schema || !cursors.is_empty() {
+        return Ok(());
+    }
+    stream(&last_job(store, feed).await?.plan, name).map(drop)
+}
+
+async fn last_job(store: &Store, feed: &FeedId) -> Result<Job> {
+    let last = JobFilter {
+        feed: Some(feed.name.clone()),
+        limit: 1,
+        ..JobFilter::default()
+    };
+    let jobs = store.jobs().list(&feed.tenant, &last).await?;
+    jobs.into_iter().next().ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "no run of `{}` is known, which would tell its cursors",
+                feed.name
+            ),
+        )
+        .with_help("run the feed once; where it begins is `incremental.initial` of the document")
+    })
 }
 
 fn stream<'a>(plan: &'a Plan, name: &str) -> Result<&'a StreamPlan> {

@@ -4,13 +4,13 @@ mod checked;
 
 use std::fmt::Write as _;
 
-use runner_core::{CursorState, Error, ErrorKind, FeedId, Result, TenantId};
+use runner_core::{CursorState, Error, ErrorKind, FeedId, Result};
 use serde_json::json;
 
 use crate::arguments::StateCommand;
 use crate::exit_code;
 use crate::settings::Settings;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, counted};
 use crate::wiring::{Store, operator};
 
 /// Cursors taken from the store at once.
@@ -44,19 +44,36 @@ pub(crate) async fn state(
             };
             checked::check(&store, &feed, &state).await?;
             store.feeds().set_cursor(&feed, &state, &operator()).await?;
-            terminal.note(&format!(
-                "cursor of `{}` in `{}` is set",
-                state.stream, feed.name
-            ));
+            if terminal.json {
+                terminal.print_json(&json!({ "feed": feed, "cursor": state }))?;
+            } else {
+                terminal.note(&format!(
+                    "cursor of `{}` in `{}` is set",
+                    state.stream, feed.name
+                ));
+            }
             Ok(exit_code::SUCCESS)
         }
         StateCommand::Reset { feed, stream } => {
             let feed = find(&store, settings, &feed).await?;
+            if let Some(stream) = &stream {
+                checked::stream_is_known(&store, &feed, stream).await?;
+            }
             let count = store
                 .feeds()
                 .reset(&feed, stream.as_deref(), &operator())
                 .await?;
-            terminal.note(&format!("{count} cursors of `{}` are forgotten", feed.name));
+            if terminal.json {
+                terminal.print_json(
+                    &json!({ "feed": feed, "stream": stream, "cursors_forgotten": count }),
+                )?;
+            } else {
+                let of = stream.as_ref().unwrap_or(&feed.name);
+                terminal.note(&format!(
+                    "forgot {} and the schema of `{of}`: the next run reads it from its beginning",
+                    counted(count, "cursor")
+                ));
+            }
             Ok(exit_code::SUCCESS)
         }
     }
@@ -64,15 +81,9 @@ pub(crate) async fn state(
 
 /// The feed of this name; the tenant is the configured one, or the only one that has such a feed.
 pub(crate) async fn find(store: &Store, settings: &Settings, name: &str) -> Result<FeedId> {
-    if !settings.tenant_id.is_empty() {
-        return Ok(FeedId {
-            tenant: TenantId::new(&settings.tenant_id),
-            name: name.to_owned(),
-        });
-    }
     let mut found = Vec::new();
     let mut known = Vec::new();
-    for tenant in store.tenants().await? {
+    for tenant in store.tenants(settings).await? {
         for (feed, _) in store.feeds().feeds(&tenant).await? {
             if feed.name == name {
                 found.push(feed);
@@ -103,12 +114,8 @@ pub(crate) async fn find(store: &Store, settings: &Settings, name: &str) -> Resu
 }
 
 async fn list(store: &Store, settings: &Settings, terminal: Terminal) -> Result<u8> {
-    let tenants = match settings.tenant_id.as_str() {
-        "" => store.tenants().await?,
-        tenant => vec![TenantId::new(tenant)],
-    };
     let mut feeds = Vec::new();
-    for tenant in tenants {
+    for tenant in store.tenants(settings).await? {
         feeds.extend(store.feeds().feeds(&tenant).await?);
     }
     if terminal.json {
