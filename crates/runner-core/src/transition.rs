@@ -359,12 +359,15 @@ fn reopen(job: &mut Job) -> Result<()> {
         JobState::Failed | JobState::TimedOut => Err(Error::new(
             ErrorKind::Conflict,
             format!(
-                "job `{}` is {} and kept no rows to go on with",
+                "job `{}` has ended ({}) and kept no rows to go on with",
                 job.id,
                 job.state.as_str()
             ),
         )
-        .with_help("run the document again")),
+        .with_help(format!(
+            "`jobs show {}` tells why; mend that, and run the document again",
+            job.id
+        ))),
         JobState::Completed => Err(nothing_to_resume(job)),
         JobState::Cancelled => Err(Error::new(
             ErrorKind::Conflict,

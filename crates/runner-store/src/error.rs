@@ -7,7 +7,7 @@ use runner_core::{Blame, Error, ErrorKind, Retry};
 /// An operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
-    #[error("failed to create the job store `{path}`")]
+    #[error("failed to open the job store `{path}`")]
     Create {
         path: PathBuf,
         #[source]

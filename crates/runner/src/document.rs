@@ -7,7 +7,7 @@ use runner_core::{Error, ErrorKind, Result};
 use runner_plan::describe::Cast;
 use runner_plan::{Environment, FeedSchemas, Plan, PlanInputs, PlanOptions};
 use runner_spec::{
-    Diagnostic, Loaded, Options, Severity, Source, SourceMap, Spec, has_errors, render,
+    Diagnostic, Loaded, Options, Severity, Source, SourceMap, Spec, has_errors, nearest, render,
 };
 use runner_sql::PlanAnalysis;
 use serde_json::json;
@@ -238,13 +238,48 @@ fn source(path: &Path) -> Result<std::result::Result<Source, Diagnostic>> {
         } else {
             ErrorKind::Spec
         };
-        Error::new(
+        let help = unread_help(path, error.kind());
+        let error = Error::new(
             kind,
             format!("failed to read the document `{}`", path.display()),
         )
-        .with_source(error)
+        .with_source(error);
+        match help {
+            Some(help) => error.with_help(help),
+            None => error,
+        }
     })?;
     Ok(Source::from_bytes(path.display().to_string(), &bytes).map_err(|diagnostic| *diagnostic))
+}
+
+/// What was probably meant by a path that is no document.
+fn unread_help(path: &Path, kind: std::io::ErrorKind) -> Option<String> {
+    /// Names that are looked at.
+    const MOST: usize = 1_000;
+    match kind {
+        std::io::ErrorKind::IsADirectory => Some(format!(
+            "name a document in it; `{}` names all of them",
+            path.join("*.yaml").display()
+        )),
+        std::io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|parent| parent != &Path::new(""));
+            let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+            let names: Vec<String> = entries
+                .take(MOST)
+                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+                .filter(|name| {
+                    [".yaml", ".yml", ".json"]
+                        .iter()
+                        .any(|ending| name.ends_with(ending))
+                })
+                .collect();
+            let wanted = path.file_name()?.to_str()?;
+            let meant = nearest(wanted, names.iter().map(String::as_str))?;
+            let meant = path.with_file_name(meant);
+            Some(format!("did you mean `{}`?", meant.display()))
+        }
+        _ => None,
+    }
 }
 
 /// Of what the document means, after overlays: comments and layout don't make another feed.

@@ -57,6 +57,7 @@ impl Store {
                 ),
             )
             .with_source(error)
+            .with_help("choose another folder with `--data-dir`, or let this user write to it")
         })?;
         let sqlite = SqliteStore::open(&settings.data_dir, Arc::clone(&clock)).await?;
         Ok(Self {

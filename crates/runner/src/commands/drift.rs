@@ -85,7 +85,7 @@ fn no_drift_in(stream: Option<&str>, blocked: &Job, records: &[DriftRecord]) -> 
         ErrorKind::NotFound,
         format!("the blocked run `{}` has no drift{place}", blocked.id),
     )
-    .with_help(format!("it has some in {}", changed.join(", ")))
+    .with_help(format!("it has some in `{}`", changed.join("`, `")))
 }
 
 /// Accepts what the feed's last blocked run observed.

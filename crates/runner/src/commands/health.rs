@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::exit_code;
 use crate::settings::Settings;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, failure};
 use crate::wiring::{self, Store};
 
 pub(crate) async fn health(settings: &Settings, terminal: Terminal) -> Result<u8> {
@@ -14,7 +14,7 @@ pub(crate) async fn health(settings: &Settings, terminal: Terminal) -> Result<u8
     let mut add = |name: &str, checked: Result<Value>| {
         let component = checked.unwrap_or_else(|error| {
             is_healthy = false;
-            json!({ "status": "unhealthy", "error": { "kind": error.kind(), "message": error.chain() } })
+            json!({ "status": "unhealthy", "error": failure(&error)["error"] })
         });
         components.insert(name.to_owned(), component);
     };

@@ -215,11 +215,13 @@ async fn list(
         text.truncate(text.trim_end().len());
         text.push('\n');
     }
-    terminal.print(if jobs.is_empty() {
-        "no job has run here yet\n"
-    } else {
-        &text
-    })?;
+    if jobs.is_empty() {
+        text = filter.feed.map_or_else(
+            || "no job has run here yet".to_owned(),
+            |feed| format!("no job of a feed `{feed}` has run here"),
+        );
+    }
+    terminal.print(&text)?;
     Ok(exit_code::SUCCESS)
 }
 

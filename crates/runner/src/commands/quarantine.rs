@@ -118,7 +118,7 @@ async fn show(
 ) -> Result<u8> {
     let filter = QuarantineFilter {
         job: Some(JobId::new(job)),
-        stream,
+        stream: stream.clone(),
         limit: LISTED,
         ..QuarantineFilter::default()
     };
@@ -157,20 +157,25 @@ async fn show(
             row["row"]
         );
         for reason in row["reasons"].as_array().into_iter().flatten() {
-            let _ = writeln!(
-                text,
-                "    {}: {}",
-                reason["code"].as_str().unwrap_or_default(),
-                reason["message"].as_str().unwrap_or_default()
-            );
+            let of = |name: &str| reason[name].as_str().unwrap_or_default();
+            let (code, message) = (of("code"), of("message"));
+            // Most messages name their column themselves.
+            let column = match of("column") {
+                "" => String::new(),
+                column if message.contains(&format!("`{column}`")) => String::new(),
+                column => format!("`{column}`: "),
+            };
+            let _ = writeln!(text, "    {code}: {column}{message}");
         }
         let _ = writeln!(text, "    {}", field("raw"));
     }
-    terminal.print(if rows.is_empty() {
-        "no quarantined rows of that job\n"
-    } else {
-        &text
-    })?;
+    if rows.is_empty() {
+        text = stream.map_or_else(
+            || format!("job {job} has no quarantined rows"),
+            |stream| format!("job {job} has no quarantined rows of a stream `{stream}`"),
+        );
+    }
+    terminal.print(&text)?;
     Ok(exit_code::SUCCESS)
 }
 

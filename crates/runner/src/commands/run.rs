@@ -286,9 +286,9 @@ pub(crate) fn print(report: &Report, terminal: Terminal) -> Result<()> {
             stream.rows_repeated,
         );
         lines.push(format!(
-            "  {:<28} {:>10} rows read, {} loaded{set_aside} ({}, {})",
+            "  {:<28} {:>15} read, {} loaded{set_aside} ({}, {})",
             stream.name,
-            stream.rows_read,
+            counted(stream.rows_read, "row"),
             stream.rows_loaded,
             counted(stream.requests, "request"),
             counted(stream.pages, "page"),
@@ -296,9 +296,9 @@ pub(crate) fn print(report: &Report, terminal: Terminal) -> Result<()> {
     }
     for sink in &report.sinks {
         lines.push(format!(
-            "  → {:<26} {:>10} rows, {} in {}",
+            "  → {:<26} {:>15}, {} in {}",
             format!("{} {}", sink.kind, sink.table),
-            sink.rows,
+            counted(sink.rows, "row"),
             HumanBytes(sink.bytes),
             sink.location
         ));

@@ -173,10 +173,17 @@ async fn show(store: &Store, feed: &FeedId, terminal: Terminal) -> Result<u8> {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{}{value}: {} ({} rows at the boundary)",
+            "{}{value}: {} ({} at the boundary)",
             cursor.stream,
             cursor.cursor.as_deref().unwrap_or("-"),
-            cursor.boundary.values().sum::<u32>()
+            counted(
+                cursor
+                    .boundary
+                    .values()
+                    .map(|count| u64::from(*count))
+                    .sum(),
+                "row"
+            )
         );
     }
     if cursors.is_empty() {
