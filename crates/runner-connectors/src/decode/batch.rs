@@ -91,6 +91,7 @@ struct PageState {
     observed: Observed,
     fields_dropped: u64,
     has_overflow: bool,
+    warnings: Vec<Warning>,
 }
 
 /// Of every row of the page.
@@ -258,7 +259,7 @@ impl<R: RowReader> Batch<R> {
     /// What is known of the page; its rows have been delivered. What follows is another page's.
     pub(crate) fn summary(&mut self) -> PageSummary {
         let page = std::mem::take(&mut self.page);
-        let mut warnings = Vec::new();
+        let mut warnings = page.warnings;
         if page.has_overflow {
             warnings.push(Warning {
                 code: "too_many_columns".to_owned(),
@@ -451,7 +452,11 @@ pub(crate) fn constant_array(
 impl Batch<CsvRows> {
     /// The fields have these names.
     pub(crate) fn name(&mut self, fields: impl Iterator<Item = String>) -> Result<()> {
-        self.reader.name(fields, &self.version)
+        self.reader.name(fields, &self.version)?;
+        self.page
+            .warnings
+            .extend(self.reader.form().doubtful_header());
+        Ok(())
     }
 }
 

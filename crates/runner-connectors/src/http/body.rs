@@ -1,4 +1,4 @@
-//! A body as the decoding thread reads it: chunks from the network, decompressed, within bounds.
+//! A body as the decoding thread reads it: chunks from the network, decompressed, within bounds, text in UTF-8.
 
 use std::io::{self, BufRead as _};
 
@@ -6,6 +6,7 @@ use bytes::Bytes;
 use runner_core::{Error, ErrorKind, Retry};
 use tokio::sync::mpsc;
 
+use super::charset::Transcoder;
 use crate::compression::Compression;
 use crate::unpacked::{PieceReader, Pieces, UnpackError, Unpacked};
 
@@ -30,7 +31,10 @@ pub(super) enum BodyError {
 }
 
 /// A body, decompressed as it is read.
-pub(super) struct Body(Unpacked<Chunks>);
+pub(super) struct Body {
+    unpacked: Unpacked<Chunks>,
+    transcoder: Option<Transcoder>,
+}
 
 /// Chunks of a channel until their end.
 struct Chunks {
@@ -44,11 +48,12 @@ struct Chunks {
 struct GivenUp;
 
 impl Body {
-    /// `content_encoding` is the header's text. A body that is gzip or zstd by its first bytes is decompressed without one too: servers
+    /// `content_encoding` and `content_type` are the headers' texts. A body that is gzip or zstd by its first bytes is decompressed without one too: servers
     /// send compressed files as they lie there.
     pub(super) fn open(
         source: mpsc::Receiver<Chunk>,
         content_encoding: Option<&str>,
+        content_type: Option<&str>,
         max_ratio: u64,
     ) -> Result<Self, BodyError> {
         let mut chunks = PieceReader::new(Chunks {
@@ -60,15 +65,40 @@ impl Body {
             let start = chunks.fill_buf().map_err(broken)?;
             encodings.extend(Compression::of_magic(start));
         }
-        Unpacked::open(chunks, &encodings, max_ratio, PIECE_BYTES)
-            .map(Self)
-            .map_err(broken)
+        let unpacked =
+            Unpacked::open(chunks, &encodings, max_ratio, PIECE_BYTES).map_err(broken)?;
+        Ok(Self {
+            unpacked,
+            transcoder: content_type.and_then(Transcoder::of),
+        })
     }
 
     /// The next bytes, never empty; none at the end.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
-        let max_ratio = self.0.max_ratio();
-        self.0.next().map_err(|error| match error {
+        loop {
+            let bytes = self.unpacked()?;
+            let Some(transcoder) = &mut self.transcoder else {
+                return Ok(bytes);
+            };
+            let is_last = bytes.is_none();
+            let text = match bytes {
+                Some(bytes) => transcoder.push(&bytes),
+                None => transcoder.end(),
+            };
+            if is_last {
+                self.transcoder = None;
+            }
+            let text = text.map_err(BodyError::Broken)?;
+            // A piece may be no more than the beginning of a character.
+            if !text.is_empty() {
+                return Ok(Some(text));
+            }
+        }
+    }
+
+    fn unpacked(&mut self) -> Result<Option<Bytes>, BodyError> {
+        let max_ratio = self.unpacked.max_ratio();
+        self.unpacked.next().map_err(|error| match error {
             UnpackError::Broken(cause) => broken(cause),
             UnpackError::Bomb { received, produced } => {
                 BodyError::Broken(bomb(max_ratio, received, produced))
@@ -202,7 +232,7 @@ mod tests {
             sender.try_send(Chunk::End).unwrap();
         }
         drop(sender);
-        let mut body = Body::open(source, encoding, 100)?;
+        let mut body = Body::open(source, encoding, None, 100)?;
         let mut all = Vec::new();
         while let Some(piece) = body.next()? {
             all.extend_from_slice(&piece);

@@ -67,7 +67,12 @@ impl DecodeJob {
         source: mpsc::Receiver<Chunk>,
         sink: &mpsc::Sender<Rows>,
     ) -> Result<PageSummary, BodyError> {
-        let mut body = Body::open(source, self.content_encoding.as_deref(), self.max_ratio)?;
+        let mut body = Body::open(
+            source,
+            self.content_encoding.as_deref(),
+            self.content_type.as_deref(),
+            self.max_ratio,
+        )?;
         let head = read_head(&mut body)?;
         let content = sniff::decide(self.declared, self.content_type.as_deref(), &head)
             .map_err(BodyError::Broken)?;

@@ -9,6 +9,7 @@ mod auth;
 mod body;
 mod bounds;
 mod chain;
+mod charset;
 mod client;
 mod content;
 mod decoding;

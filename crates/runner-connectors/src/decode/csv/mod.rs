@@ -8,6 +8,7 @@ mod page;
 mod record;
 mod rows;
 
+use runner_core::checkpoint::Warning;
 use runner_core::{Error, ErrorKind, Result};
 use runner_plan::model::TextFormat;
 use serde_json::{Map, Value};
@@ -18,6 +19,7 @@ pub(crate) use rows::CsvRows;
 use record::{Dialect, RecordScanner};
 
 use super::names;
+use super::text::shortened;
 
 /// How rows are written: what is needed to make JSON of one.
 #[derive(Clone, Debug)]
@@ -147,5 +149,23 @@ impl CsvForm {
             object.insert(name, value);
         }
         Value::Object(object).to_string()
+    }
+
+    /// A header of one name that another delimiter would part: most likely it does, and all rows look like one text each.
+    pub(crate) fn doubtful_header(&self) -> Option<Warning> {
+        let [name] = &self.names[..] else {
+            return None;
+        };
+        let (delimiter, written) = [(';', ";"), ('\t', "\\t"), ('|', "|"), (',', ",")]
+            .into_iter()
+            .find(|(delimiter, _)| name.contains(*delimiter))?;
+        (u32::from(self.dialect.delimiter) != u32::from(delimiter)).then(|| Warning {
+            code: "doubtful_header".to_owned(),
+            stream: None,
+            message: format!(
+                "the header is the one name `{}`: if `{written}` parts its names, write `config.csv.delimiter: \"{written}\"`",
+                shortened(name.as_bytes(), 80)
+            ),
+        })
     }
 }

@@ -253,8 +253,9 @@ impl RowReader for CsvRows {
         }
         let fields = self.form.dialect.fields(row);
         if fields.len() != self.targets.len() {
+            let plural = if fields.len() == 1 { "" } else { "s" };
             let message = format!(
-                "the row has {} fields where there are {} names",
+                "the row has {} field{plural} instead of {}",
                 fields.len(),
                 self.targets.len()
             );

@@ -277,12 +277,52 @@ fn records_with_other_fields_than_the_header_are_invalid() {
     assert_eq!(
         decoded.reasons(),
         [
-            "malformed -: the row has 1 fields where there are 2 names",
-            "malformed -: the row has 3 fields where there are 2 names",
+            "malformed -: the row has 1 field instead of 2",
+            "malformed -: the row has 3 fields instead of 2",
             "malformed -: something stands between a closing quote and the delimiter",
             "invalid_text -: the row is not UTF-8",
         ]
     );
+}
+
+#[test]
+fn a_header_that_another_delimiter_would_part_is_told() {
+    for (text, delimiter, told) in [
+        (
+            &b"id;name\n1;a\n"[..],
+            ',',
+            Some(
+                r#"the header is the one name `id;name`: if `;` parts its names, write `config.csv.delimiter: ";"`"#,
+            ),
+        ),
+        (
+            b"id\tname\n1\ta\n",
+            ',',
+            Some(
+                r#"the header is the one name `id name`: if `\t` parts its names, write `config.csv.delimiter: "\t"`"#,
+            ),
+        ),
+        (
+            b"id,name\n1,a\n",
+            ';',
+            Some(
+                r#"the header is the one name `id,name`: if `,` parts its names, write `config.csv.delimiter: ","`"#,
+            ),
+        ),
+        (b"id;name\n1;a\n", ';', None),
+        (b"name\na\n", ',', None),
+        (b"id;name,b\n1,a\n", ',', None),
+    ] {
+        let mut case = Case::new(DataFormat::Csv);
+        case.options.text.delimiter = delimiter;
+        let decoded = case.decode(text).expect("valid");
+        let warnings = &decoded.summary().warnings;
+        let found: Vec<_> = warnings
+            .iter()
+            .map(|warning| warning.message.as_str())
+            .collect();
+        assert_eq!(found, Vec::from_iter(told));
+    }
 }
 
 #[test]

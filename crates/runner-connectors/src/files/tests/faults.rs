@@ -112,8 +112,8 @@ async fn bad_rows_go_to_the_quarantine_with_their_numbers() {
     assert_eq!(
         taken.invalid,
         [
-            "1 malformed: the row has 1 fields where there are 2 names",
-            "2 malformed: the row has 3 fields where there are 2 names",
+            "1 malformed: the row has 1 field instead of 2",
+            "2 malformed: the row has 3 fields instead of 2",
             "3 invalid_text: the row is not UTF-8",
         ]
     );

@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::util::display::array_value_to_string;
 use runner_core::{ChainEnd, Error, ErrorKind, Retry};
-use runner_plan::model::PageKind;
+use runner_plan::model::{PageKind, RowPath};
 use serde_json::json;
 
 use super::fixture::{Fixture, Taken};
@@ -88,6 +88,18 @@ async fn a_truncated_response_is_no_end_of_the_rows() {
         );
         assert!(error.to_string().contains("tries: 4"), "{body}: {error}");
     }
+}
+
+#[tokio::test]
+async fn text_of_another_encoding_is_read_by_what_its_content_type_says() {
+    let body = b"id,name\n0,Z\xfcrich\n";
+    let server =
+        Server::start(|_| Answer::new(200, "text/csv; charset=ISO-8859-1", body.to_vec())).await;
+    let mut fixture = Fixture::new(&server.url);
+    fixture.http.rows = RowPath::Steps(vec![]);
+    let taken = fixture.read().await.unwrap();
+    assert_eq!(taken.ids, [0]);
+    assert!(invalid(&taken).is_empty());
 }
 
 #[tokio::test]
