@@ -182,3 +182,44 @@ fn a_run_that_another_process_cancels_in_a_transform_loads_nothing() -> Result<(
     feed.sample().succeed()?;
     feed.check_rows(&python)
 }
+
+/// Types that the rows decide are known when they were read: the error says what they are.
+#[test]
+fn a_query_that_does_not_fit_the_rows_is_told_with_their_types() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("sales.csv"), "id,qty\n1,2\n2,few\n")?;
+    let document = folder.path().join("sales.json");
+    fs::write(
+        &document,
+        json!({
+            "version": "1.2",
+            "name": "sales",
+            "created_by": "shop",
+            "provider": {
+                "name": "shop",
+                "display_name": "Shop",
+                "owner": "shop",
+                "provider_type": "file_ftp",
+                "base_url": format!("file://{}", folder.path().display()),
+                "tenant_id": "acme",
+                "endpoints": [{"name": "sales", "path": "/sales.csv"}],
+                "transforms": [{"name": "doubled", "type": "sql", "sql_query": "SELECT id, qty * 2 AS twice FROM sales"}],
+                "sinks": [{"type": "parquet", "table_name": "doubled", "config": {"path": folder.path().join("doubled")}}],
+            },
+        })
+        .to_string(),
+    )?;
+    let runner = Runner::new(&folder.path().join("data"))?;
+    let outcome = runner.sample(&document).run()?;
+    let error = &outcome.json()?["error"];
+    ensure!(error["kind"] == "spec", "{error}");
+    let message = error["message"].as_str().unwrap_or_default();
+    ensure!(message.contains("`*` is between numbers"), "{message}");
+    let help = error["help"].as_str().unwrap_or_default();
+    ensure!(
+        help.contains("`sales` was read as `id` integer, `qty` string"),
+        "{help}"
+    );
+    ensure!(!folder.path().join("doubled").exists(), "rows were loaded");
+    Ok(())
+}

@@ -204,7 +204,9 @@ impl Lane {
         self.pending.pages += 1;
         merge_observed(&mut self.pending.observed, &end.observed);
         for warning in end.warnings {
-            self.note(warning);
+            // A decoder doesn't know whose rows it decodes.
+            let stream = warning.stream.or_else(|| Some(self.run.plan.name.clone()));
+            self.note(Warning { stream, ..warning });
         }
         let counted = reading.take_counters();
         self.pending.add_counters(&counted);

@@ -200,7 +200,10 @@ impl TransformRun {
                 errors.join("; ")
             ),
         )
-        .with_help("`plan` shows the columns and their types now that they are stored"))
+        .with_help(format!(
+            "{}; where some rows make a column text, cast it in the query: those rows go to the quarantine",
+            as_read(inputs)
+        )))
     }
 
     fn open_quarantine(&self) -> QuarantineWriter {
@@ -225,6 +228,23 @@ impl TransformRun {
             done = work => Ok(done),
         }
     }
+}
+
+/// The columns that a query has to fit, with the types that their rows have made them.
+fn as_read(inputs: &BTreeMap<Input, StagedView>) -> String {
+    let read: Vec<String> = inputs
+        .iter()
+        .map(|(input, staged)| {
+            let (Input::Stream(name) | Input::Transform(name)) = input;
+            let columns: Vec<String> = staged
+                .columns()
+                .iter()
+                .map(|column| format!("`{}` {}", column.name, column.column_type))
+                .collect();
+            format!("`{name}` was read as {}", columns.join(", "))
+        })
+        .collect();
+    read.join("; ")
 }
 
 fn described(found: &Diagnostic) -> String {
