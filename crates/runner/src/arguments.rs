@@ -122,7 +122,7 @@ pub(crate) struct FeedArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) overlay: Vec<PathBuf>,
     /// At most this many rows of each stream; such a run moves no cursor
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
     /// Another server that stands in for the source; such a run moves no cursor
     #[arg(long, value_name = "URL")]
@@ -170,7 +170,7 @@ pub(crate) enum JobsCommand {
         #[arg(long, value_name = "NAME")]
         feed: Option<String>,
         /// At most this many
-        #[arg(long, value_name = "N", default_value_t = 20)]
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// One job with its streams, sinks and events
@@ -338,7 +338,7 @@ pub(crate) enum DriftCommand {
         /// The feed's name, as `state list` shows it
         feed: String,
         /// At most this many changes, the newest first
-        #[arg(long, value_name = "N", default_value_t = 20)]
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// Accept what a blocked run observed; `jobs resume` commits its rows then

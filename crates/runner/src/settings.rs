@@ -1,16 +1,16 @@
 //! Settings: flags over environment over file over defaults, resolved once.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use runner_core::{Error, ErrorKind, Result};
 use runner_plan::{Connection, Environment, Profile};
 use runner_spec::model::EngineName;
-use runner_spec::nearest;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::arguments::Global;
+use crate::configuration::Configuration;
 
 /// Where a setting came from, for `info`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,35 +38,6 @@ pub(crate) struct Settings {
     pub(crate) origins: Vec<(&'static str, Value, Origin)>,
 }
 
-/// The configuration file. Every key is optional.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Written {
-    runner_id: Option<String>,
-    tenant_id: Option<String>,
-    profile: Option<Profile>,
-    data_dir: Option<PathBuf>,
-    secrets_file: Option<PathBuf>,
-    connections: BTreeMap<String, Connection>,
-    engine_configs: BTreeMap<String, Value>,
-    supported_engines: Option<Vec<EngineName>>,
-    engine_fallback: Option<String>,
-    job_timeout_seconds: Option<u64>,
-}
-
-const KEYS: [&str; 10] = [
-    "runner_id",
-    "tenant_id",
-    "profile",
-    "data_dir",
-    "secrets_file",
-    "connections",
-    "engine_configs",
-    "supported_engines",
-    "engine_fallback",
-    "job_timeout_seconds",
-];
-
 /// Picks a setting's value by precedence and remembers which won.
 struct Resolver {
     file: Option<PathBuf>,
@@ -76,8 +47,8 @@ struct Resolver {
 impl Settings {
     pub(crate) fn resolve(global: &Global) -> Result<Self> {
         let file = match &global.config {
-            Some(path) => read(path)?,
-            None => Written::default(),
+            Some(path) => Configuration::read(path)?,
+            None => Configuration::default(),
         };
         let mut resolver = Resolver {
             file: global.config.clone(),
@@ -99,7 +70,7 @@ impl Settings {
             None,
         );
         let timeout = resolver.timeout(file.job_timeout_seconds)?;
-        let engine_fallback = file.engine_fallback.as_deref() != Some("none");
+        let engine_fallback = file.engine_fallback.unwrap_or(true);
         resolver.note(
             "engine_fallback",
             engine_fallback.into(),
@@ -238,60 +209,4 @@ impl Resolver {
 
 fn json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
-}
-
-fn read(path: &Path) -> Result<Written> {
-    let failed = |what: &str| {
-        Error::new(
-            ErrorKind::Config,
-            format!("{what} the configuration file `{}`", path.display()),
-        )
-    };
-    let bytes = std::fs::read(path).map_err(|error| failed("failed to read").with_source(error))?;
-    let value = parse(path, &bytes)?;
-    let Some(object) = value.as_object() else {
-        let help = format!(
-            "write one `key: value` a line; known keys are {}",
-            KEYS.join(", ")
-        );
-        return Err(failed("no settings in").with_help(help));
-    };
-    for key in object.keys() {
-        if !KEYS.contains(&key.as_str()) {
-            let help = nearest(key, KEYS).map_or_else(
-                || format!("known keys are {}", KEYS.join(", ")),
-                |known| format!("did you mean `{known}`?"),
-            );
-            return Err(failed(&format!("unknown key `{key}` in")).with_help(help));
-        }
-    }
-    serde_json::from_value(value).map_err(|error| failed("failed to understand").with_source(error))
-}
-
-/// YAML and JSON are read by the document's own reader, so that both have the same rules.
-fn parse(path: &Path, bytes: &[u8]) -> Result<Value> {
-    let name = path.display().to_string();
-    let problem = |diagnostic: &runner_spec::Diagnostic| {
-        let at = diagnostic
-            .location
-            .as_ref()
-            .map(|location| format!(" (line {}, column {})", location.line, location.column));
-        Error::new(
-            ErrorKind::Config,
-            format!(
-                "failed to read the configuration file `{name}`: {}{}",
-                diagnostic.message,
-                at.unwrap_or_default()
-            ),
-        )
-    };
-    let source =
-        runner_spec::Source::from_bytes(&name, bytes).map_err(|diagnostic| problem(&diagnostic))?;
-    runner_spec::read_value(&source).map_err(|diagnostics| match diagnostics.first() {
-        Some(diagnostic) => problem(diagnostic),
-        None => Error::new(
-            ErrorKind::Config,
-            format!("the configuration file `{name}` is empty"),
-        ),
-    })
 }

@@ -157,7 +157,7 @@ fn drift_blocks_a_run_and_is_shown() -> Result<()> {
     [job] failed in [seconds] on embedded
     ----- stderr -----
     hint[UIS0620]: the sink names no `path`: the rows go to Parquet files in `data/tables` instead (orders.yaml:28)
-    2 hints: `ingestion-runner plan orders.yaml` shows what
+    2 hints: `ingestion-runner plan orders.yaml` shows them
     · read orders
     orders: 1 row, 1 page, [size]
     · gates

@@ -289,6 +289,55 @@ fn a_variable_that_nothing_binds_can_be_given() -> Result<()> {
 }
 
 #[test]
+fn what_the_caller_gives_is_checked_before_the_run() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write("api.yaml", API)?;
+    let commands = [
+        "sample api.yaml --param shpo=west --param currency=EUR --base-url nonsense",
+        "sample api.yaml --param shpo=west --param currency=EUR --base-url ftp://host/",
+        "sample api.yaml --param shpo=west --param shpo=east",
+        "sample orders.yaml --limit 0",
+    ];
+    assert_snapshot!(desk.transcript(&commands)?, @r#"
+    $ sample api.yaml --param shpo=west --param currency=EUR --base-url nonsense
+    exit code: 3
+    ----- stderr -----
+    error[UIS0309]: what `--base-url` gives is no address of an HTTP server
+     |
+     = help: write it with its scheme and host, as in `http://127.0.0.1:8000`
+
+    1 error
+
+    error[spec]: the document can't be run in this way
+
+    $ sample api.yaml --param shpo=west --param currency=EUR --base-url ftp://host/
+    exit code: 3
+    ----- stderr -----
+    error[UIS0309]: what `--base-url` gives is no address of an HTTP server
+     |
+     = help: write it with its scheme and host, as in `http://127.0.0.1:8000`
+
+    1 error
+
+    error[spec]: the document can't be run in this way
+
+    $ sample api.yaml --param shpo=west --param shpo=east
+    exit code: 3
+    ----- stderr -----
+    error[spec]: the parameter `shpo` is given twice
+      help: leave one `--param shpo=…` out
+
+    $ sample orders.yaml --limit 0
+    exit code: 2
+    ----- stderr -----
+    error: invalid value '0' for '--limit <N>': 0 is not in 1..18446744073709551615
+
+    For more information, try '--help'.
+    "#);
+    Ok(())
+}
+
+#[test]
 fn an_overlay_that_is_wrong_says_how_it_would_be_right() -> Result<()> {
     let desk = Desk::new()?;
     let sink = "    - {type: parquet, table_name: orders}\n";

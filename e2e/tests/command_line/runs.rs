@@ -24,7 +24,7 @@ fn a_run_tells_where_its_rows_went() -> Result<()> {
     [job] completed in [seconds] on embedded
     ----- stderr -----
     hint[UIS0620]: the sink names no `path`: the rows go to Parquet files in `data/tables` instead (orders.yaml:26)
-    2 hints: `ingestion-runner plan orders.yaml` shows what
+    2 hints: `ingestion-runner plan orders.yaml` shows them
     · read orders
     orders: 3 rows, 1 page, [size], 1 quarantined
     · gates

@@ -43,7 +43,10 @@ fn info_says_where_each_setting_came_from() -> Result<()> {
     );
     for (text, said) in [
         ("tenantid: acme\n", "did you mean `tenant_id`?"),
-        ("[]\n", "no settings in the configuration file `wrong.yaml`"),
+        (
+            "[]\n",
+            "the configuration file `wrong.yaml`: it holds no settings",
+        ),
     ] {
         desk.write("wrong.yaml", text)?;
         let refused = desk.call(&["info", "--config", "wrong.yaml"]).run()?;

@@ -1,7 +1,7 @@
 //! What this version can't do: each refusal says so, and what works instead.
 
-use runner_spec::Code;
 use runner_spec::model::{Mode, ProviderType, TransformKind};
+use runner_spec::{Code, Diagnostic, FieldPath};
 
 use super::context::Context;
 use super::findings::{Findings, at};
@@ -9,6 +9,7 @@ use super::findings::{Findings, at};
 pub(crate) fn check(context: Context<'_>, findings: &mut Findings) {
     provider_type(context, findings);
     scheme(context, findings);
+    stand_in(context, findings);
     mode(context, findings);
     for (index, transform) in context.spec().provider.transforms.iter().enumerate() {
         let kind = match transform.kind {
@@ -87,6 +88,28 @@ fn scheme(context: Context<'_>, findings: &mut Findings) {
             &path,
             format!("files can't be read from `{scheme}://` addresses yet"),
             instead,
+        );
+    }
+}
+
+/// The server that a caller puts in the place of the source's.
+fn stand_in(context: Context<'_>, findings: &mut Findings) {
+    let Some(base) = &context.inputs.options.base_url else {
+        return;
+    };
+    if context.reads_files() || base.contains("{{") {
+        return;
+    }
+    let host = base
+        .split_once("://")
+        .filter(|(scheme, _)| ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()))
+        .map(|(_, host)| host);
+    if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+        let message = "what `--base-url` gives is no address of an HTTP server";
+        findings.push(
+            Diagnostic::error(Code::BadUrl, FieldPath::root(), message)
+                .beside()
+                .help("write it with its scheme and host, as in `http://127.0.0.1:8000`"),
         );
     }
 }

@@ -1,12 +1,13 @@
 //! What every command does that runs or plans a feed: read, plan with the feed's stored state, and put the engine together.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use runner_core::commit::Committers;
 use runner_core::engine::Engine;
 use runner_core::progress::ProgressSink;
-use runner_core::{FeedId, Result, TenantId};
+use runner_core::{Error, ErrorKind, FeedId, Result, TenantId};
 use runner_jobs::{JobRunner, Ports};
 use runner_plan::FeedSchemas;
 use runner_spec::{Code, Diagnostic, Severity, has_errors, render};
@@ -25,6 +26,7 @@ pub(crate) async fn planned(
     settings: &Settings,
     terminal: Terminal,
 ) -> Result<Option<Planned>> {
+    given_once(&arguments.parameters)?;
     let document = Document::read(&arguments.file, &arguments.overlay, arguments.strict)?;
     let state = match &document.loaded.spec {
         Some(spec) => {
@@ -62,11 +64,35 @@ pub(crate) async fn planned(
     Ok(Some(planned))
 }
 
+fn given_once(parameters: &[(String, String)]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match parameters.iter().find(|(name, _)| !seen.insert(name)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::new(
+            ErrorKind::Spec,
+            format!("the parameter `{name}` is given twice"),
+        )
+        .with_help(format!("leave one `--param {name}=…` out"))),
+    }
+}
+
 /// Who looks at a document wants its hints; who runs a feed every day has seen them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hints {
     Shown,
+    /// But where rows go and what runs is said plainly by every run that does other than what the document names.
+    OfRun,
     Counted,
+}
+
+impl Hints {
+    fn shows(self, code: Code) -> bool {
+        match self {
+            Self::Shown => true,
+            Self::OfRun => matches!(code, Code::ConnectionRedirected | Code::EngineFallback),
+            Self::Counted => false,
+        }
+    }
 }
 
 /// What is wrong is shown with its place in the document, and hints in a line each or all in one.
@@ -83,9 +109,8 @@ fn show(planned: &Planned, hints: Hints, file: &Path, terminal: Terminal) {
             terminal.render_options(),
         ));
     }
-    let (told, counted_only): (Vec<_>, Vec<_>) = found
-        .into_iter()
-        .partition(|hint| hints == Hints::Shown || is_of_this_run(hint.code));
+    let (told, counted_only): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|hint| hints.shows(hint.code));
     for Diagnostic {
         code,
         message,
@@ -99,17 +124,14 @@ fn show(planned: &Planned, hints: Hints, file: &Path, terminal: Terminal) {
         terminal.note(&format!("hint[{}]: {message}{place}", code.as_str()));
     }
     if !counted_only.is_empty() {
+        let count = counted_only.len() as u64;
         terminal.note(&format!(
-            "{}: `ingestion-runner plan {}` shows what",
-            counted(counted_only.len() as u64, "hint"),
-            file.display()
+            "{}: `ingestion-runner plan {}` shows {}",
+            counted(count, "hint"),
+            file.display(),
+            if count == 1 { "it" } else { "them" }
         ));
     }
-}
-
-/// Where rows go and what runs is said plainly by every run that does other than what the document names.
-fn is_of_this_run(code: Code) -> bool {
-    matches!(code, Code::ConnectionRedirected | Code::EngineFallback)
 }
 
 /// Whether every one of these secrets can be written back to the store that has it.

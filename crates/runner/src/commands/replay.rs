@@ -34,14 +34,8 @@ pub(crate) async fn replay(
     terminal: Terminal,
 ) -> Result<u8> {
     let store = Store::open(settings).await?;
-    let Some(planned) = planned(
-        &arguments.feed(),
-        Hints::Counted,
-        &store,
-        settings,
-        terminal,
-    )
-    .await?
+    let Some(planned) =
+        planned(&arguments.feed(), Hints::OfRun, &store, settings, terminal).await?
     else {
         return Ok(exit_code::of(ErrorKind::Spec));
     };

@@ -30,8 +30,7 @@ pub(crate) async fn run(
     terminal: Terminal,
 ) -> Result<u8> {
     let store = Store::open(settings).await?;
-    let Some(planned) =
-        planned(&arguments.feed, Hints::Counted, &store, settings, terminal).await?
+    let Some(planned) = planned(&arguments.feed, Hints::OfRun, &store, settings, terminal).await?
     else {
         return Ok(exit_code::of(ErrorKind::Spec));
     };
@@ -277,8 +276,8 @@ pub(crate) fn print(report: &Report, terminal: Terminal) -> Result<()> {
     if terminal.json {
         return terminal.print_json(report);
     }
-    let mut lines = Vec::new();
-    lines.push(String::new());
+    // Between what was shown on the way and the end.
+    let mut lines = vec![String::new()];
     for stream in &report.streams {
         let set_aside = set_aside(
             stream.rows_quarantined,
@@ -311,8 +310,11 @@ pub(crate) fn print(report: &Report, terminal: Terminal) -> Result<()> {
             .unwrap_or_default();
         lines.push(format!("  warning: {at}{}", warning.message));
     }
+    if lines.len() > 1 {
+        lines.push(String::new());
+    }
     lines.push(format!(
-        "\n{} {} in {:.1} s on {}",
+        "{} {} in {:.1} s on {}",
         report.job_id,
         verdict(report),
         report.duration_seconds,
