@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use globset::{GlobBuilder, GlobMatcher};
-use percent_encoding::percent_decode_str;
 use runner_core::{Error, ErrorKind, Result};
+
+use crate::storage::local_path;
 
 /// Characters that make a name a pattern.
 const WILDCARDS: [char; 4] = ['*', '?', '[', '{'];
@@ -28,10 +29,13 @@ pub(super) enum Place {
 
 impl Location {
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let place = |path: &str| match text.split_once("://") {
-            None => Ok(Place::Local(PathBuf::from(path))),
-            Some(("file", _)) => local(text, path).map(Place::Local),
-            Some(_) => Ok(Place::Remote(path.to_owned())),
+        let place = |path: &str| match local_path(path) {
+            Ok(Some(local)) => Ok(Place::Local(local)),
+            Ok(None) => Ok(Place::Remote(path.to_owned())),
+            Err(cause) => {
+                let error = Error::new(ErrorKind::Spec, format!("`{text}` is no path: {cause}"));
+                Err(error.with_help(cause.help()))
+            }
         };
         if let Place::Local(path) = place(text)?
             && path.exists()
@@ -78,32 +82,6 @@ fn pattern(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// The path of a `file:` URL.
-fn local(text: &str, url: &str) -> Result<PathBuf> {
-    let rest = url.strip_prefix("file://").unwrap_or(url);
-    let path = rest.strip_prefix("localhost").unwrap_or(rest);
-    // A pattern at the root leaves nothing before it.
-    let path = if path.is_empty() { "/" } else { path };
-    if !["/", "./", "../"]
-        .iter()
-        .any(|begin| path.starts_with(begin))
-    {
-        return Err(Error::new(
-            ErrorKind::Spec,
-            format!("`{text}` is a file URL that names a host"),
-        )
-        .with_help("write `file:///folder/name`, or `file://./folder/name` for a path in the working folder"));
-    }
-    let decoded = percent_decode_str(path).decode_utf8().map_err(|cause| {
-        Error::new(
-            ErrorKind::Spec,
-            format!("`{text}` holds percent-encoded bytes that are not UTF-8"),
-        )
-        .with_source(cause)
-    })?;
-    Ok(PathBuf::from(decoded.as_ref()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +106,7 @@ mod tests {
             ("file:///in/a%20b/{c,d}.csv", "/in/a b", Some("{c,d}.csv")),
             ("file://localhost/in/a.csv", "/in/a.csv", None),
             ("file://./in/*.csv", "./in", Some("*.csv")),
+            ("file:./in/*.csv", "./in", Some("*.csv")),
             ("s3://bucket/in/*.csv", "s3://bucket/in", Some("*.csv")),
             ("s3://bucket/*.csv", "s3://bucket", Some("*.csv")),
             ("s3://bucket/in/", "s3://bucket/in/", None),

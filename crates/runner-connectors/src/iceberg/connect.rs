@@ -1,6 +1,6 @@
 //! From the plan's words to a catalog and the files of its tables.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use iceberg::spec::FormatVersion;
@@ -18,7 +18,7 @@ use super::mark;
 use super::writer::feed_prefix;
 use crate::registry::TargetContext;
 use crate::resolve::{ResolvedSettings, Resolver};
-use crate::storage::access_keys;
+use crate::storage::{access_keys, local_path};
 
 /// Names of settings of a REST catalog that stand beside those of the storage.
 const TOKEN_URI: &[&str] = &["oauth2-server-uri"];
@@ -120,15 +120,20 @@ fn version(number: u8) -> Result<FormatVersion> {
 
 /// A path as a location that other programs understand wherever they run.
 fn location(warehouse: &str) -> Result<String> {
-    if warehouse.contains("://") {
-        return Ok(warehouse.to_owned());
-    }
-    let path = std::path::absolute(Path::new(warehouse)).map_err(|_error| {
+    let unusable = |reason: String| {
         IcebergError::config(
-            format!("`{warehouse}` is no folder for a warehouse"),
+            format!("`{warehouse}` is no folder for a warehouse: {reason}"),
             "name a folder, or a location such as `s3://bucket/prefix`",
         )
-    })?;
+    };
+    // Absolute as it is: what other programs wrote below it is called so.
+    if warehouse.starts_with("file:///") {
+        return Ok(warehouse.to_owned());
+    }
+    let Some(path) = local_path(warehouse).map_err(|cause| unusable(cause.to_string()))? else {
+        return Ok(warehouse.to_owned());
+    };
+    let path = std::path::absolute(path).map_err(|cause| unusable(cause.to_string()))?;
     Ok(format!("file://{}", path.display()))
 }
 

@@ -5,6 +5,7 @@
 
 mod error;
 mod local;
+mod path;
 mod s3;
 mod upload;
 
@@ -20,6 +21,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 
 pub use error::StorageError;
 pub use local::DurableFiles;
+pub(crate) use path::local_path;
 pub use s3::{AccessKeys, access_keys};
 pub use upload::{Digest, Upload};
 
@@ -69,20 +71,16 @@ impl Storage {
         settings: &ResolvedSettings,
         credentials: Option<AwsCredentialProvider>,
     ) -> Result<Self, StorageError> {
-        let scheme = location.split_once("://").map(|(scheme, _)| scheme);
+        let path = path::local_path(location).map_err(|cause| StorageError::Location {
+            location: location.to_owned(),
+            reason: format!("{cause}; {}", cause.help()),
+        })?;
+        if let Some(path) = path {
+            return Self::open_local(&path);
+        }
+        let scheme = location.split_once("://").map_or("", |(scheme, _)| scheme);
         match scheme {
-            None => Self::open_local(FilePath::new(location)),
-            Some("file") => {
-                let path = url::Url::parse(location)
-                    .ok()
-                    .and_then(|url| url.to_file_path().ok())
-                    .ok_or_else(|| StorageError::Location {
-                        location: location.to_owned(),
-                        reason: "it is no absolute file URL (`file:///folder`)".to_owned(),
-                    })?;
-                Self::open_local(&path)
-            }
-            Some("s3" | "s3a") => {
+            "s3" | "s3a" => {
                 let (store, prefix, location) = s3::open(location, settings, credentials)?;
                 Ok(Self {
                     store,
@@ -92,7 +90,7 @@ impl Storage {
                     renames: false,
                 })
             }
-            Some(other) => Err(StorageError::Location {
+            other => Err(StorageError::Location {
                 location: error::redact(location),
                 reason: format!(
                     "`{other}` is no supported scheme: use a path, `file://` or `s3://`"

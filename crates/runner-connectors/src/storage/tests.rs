@@ -149,7 +149,7 @@ fn locations_that_are_none_are_refused_without_their_credentials() {
             "credentials don't belong into it",
         ),
         ("gs://key:hunter2@bucket/x", "`gs` is no supported scheme"),
-        ("file://host/x", "no absolute file URL"),
+        ("file://host/x", "a file URL that names a host"),
     ] {
         let error = Storage::open(location, &ResolvedSettings::default()).unwrap_err();
         let error = error.into_sink();

@@ -161,13 +161,7 @@ fn sqlite(
     findings: &mut Findings,
 ) -> Option<Catalog> {
     let text = |name: &str| settings.get(name).and_then(scalar_text);
-    let file = text("file").or_else(|| {
-        let uri = uri?;
-        let path = uri
-            .strip_prefix("sqlite:///")
-            .or_else(|| uri.strip_prefix("sqlite:"));
-        path.map(str::to_owned)
-    });
+    let file = text("file").or_else(|| sqlite_file(&uri?));
     let warehouse = text("warehouse");
     if file.is_none() {
         missing(
@@ -190,6 +184,15 @@ fn sqlite(
         name: name.to_owned(),
         warehouse: warehouse?,
     })
+}
+
+/// Three slashes come before a relative path and four before an absolute one, as in SQLAlchemy, which pyiceberg uses.
+fn sqlite_file(uri: &str) -> Option<String> {
+    let path = ["sqlite:///", "sqlite://", "sqlite:"]
+        .iter()
+        .find_map(|prefix| uri.strip_prefix(prefix))?;
+    // A catalog in memory would be gone with the run.
+    (!path.is_empty() && path != ":memory:").then(|| path.to_owned())
 }
 
 fn rest(
@@ -235,4 +238,25 @@ fn rest(
         signing,
         headers,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris_of_sqlite_name_files_as_other_programs_read_them() {
+        for (uri, file) in [
+            ("sqlite:///lake/catalog.db", Some("lake/catalog.db")),
+            ("sqlite:////lake/catalog.db", Some("/lake/catalog.db")),
+            ("sqlite://./catalog.db", Some("./catalog.db")),
+            ("sqlite:catalog.db", Some("catalog.db")),
+            ("sqlite:/lake/catalog.db", Some("/lake/catalog.db")),
+            ("sqlite:///", None),
+            ("sqlite:///:memory:", None),
+            ("https://catalog.example.com", None),
+        ] {
+            assert_eq!(sqlite_file(uri).as_deref(), file, "{uri}");
+        }
+    }
 }
