@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use runner_e2e::{Outcome, Runner};
 use serde_json::{Value, json};
 
@@ -92,6 +92,33 @@ impl Feed {
     }
 }
 
+/// A part of the rows, or rows of another place, say nothing of how far the feed has been read.
+#[test]
+fn runs_that_are_not_whole_leave_the_cursor() -> Result<()> {
+    let feed = Feed::new()?;
+    let before = "2024-01-02T00:00:00Z";
+    assert_eq!(feed.run(&[before])?, (1, 0, 0, before.to_owned()));
+    let copy = tempfile::tempdir()?;
+    feed.write(&["2024-01-03T00:00:00Z", "2024-01-04T00:00:00Z"])?;
+    fs::copy(
+        feed.folder.path().join("visits.jsonl"),
+        copy.path().join("visits.jsonl"),
+    )?;
+    let elsewhere = format!("file://{}", copy.path().display());
+    for (option, value, loaded) in [("--limit", "1", 1), ("--base-url", elsewhere.as_str(), 2)] {
+        let plan = feed.runner.command(&["plan"]).arg(&feed.document);
+        let plan = plan.option(option, value).succeed()?.stdout;
+        ensure!(plan.contains("Cursor      stays"), "{option}: {plan}");
+        let report = feed.runner.sample(&feed.document).option(option, value);
+        let report = report.succeed()?.json()?;
+        assert_eq!(report["streams"][0]["rows_loaded"], loaded, "{option}");
+        assert_eq!(feed.cursor()?, before, "{option}");
+    }
+    let later = ["2024-01-03T00:00:00Z", "2024-01-04T00:00:00Z"];
+    assert_eq!(feed.run(&later)?, (2, 0, 0, later[1].to_owned()));
+    Ok(())
+}
+
 #[test]
 fn texts_of_instants_are_instants() -> Result<()> {
     let feed = Feed::new()?;
@@ -120,7 +147,7 @@ fn texts_of_instants_are_instants() -> Result<()> {
 }
 
 #[test]
-fn a_job_that_nobody_works_on_is_told_from_one_that_runs() -> Result<()> {
+fn no_orphans() -> Result<()> {
     let feed = Feed::new()?;
     feed.write(&["2024-01-02T00:00:00Z"])?;
     let killed = feed
