@@ -161,7 +161,15 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.inner.message)?;
-        for (index, (name, value)) in self.inner.context.iter().enumerate() {
+        let context = &self.inner.context;
+        // Decoders know the request that brought their bytes as the bytes' origin.
+        let is_repeated = |name: &str, value: &String| {
+            name == "origin" && context.contains(&("request", value.clone()))
+        };
+        let shown = context
+            .iter()
+            .filter(|(name, value)| !is_repeated(name, value));
+        for (index, (name, value)) in shown.enumerate() {
             let separator = if index == 0 { " (" } else { ", " };
             write!(f, "{separator}{name}: {value}")?;
         }
@@ -280,6 +288,18 @@ mod tests {
         assert_eq!(
             error.chain(),
             "failed to write `a.parquet`: no storage space"
+        );
+    }
+
+    #[test]
+    fn a_request_is_told_once() {
+        let error = Error::new(ErrorKind::SourceData, "the JSON ends within a value")
+            .with_context("origin", "GET /a")
+            .with_context("request", "GET /a")
+            .with_context("page", 1);
+        assert_eq!(
+            error.chain(),
+            "the JSON ends within a value (request: GET /a, page: 1)"
         );
     }
 

@@ -207,7 +207,9 @@ impl Attempt<'_> {
                 (error, change)
             }
             Halt::Cancelled => (
-                Error::new(ErrorKind::Cancelled, "the job was cancelled"),
+                Error::new(ErrorKind::Cancelled, "the job was cancelled").with_help(
+                    "what it had read is given up; run the document again to begin anew",
+                ),
                 Transition::Cancelled,
             ),
             Halt::Left(error) => (error, Transition::Released),

@@ -197,6 +197,7 @@ fn drift_that_is_accepted_lets_the_run_go_on() -> Result<()> {
 
     [job] failed in [seconds] on embedded
     ----- stderr -----
+    continuing the job [job] (attempt 2)
     · gates
     error[drift]: the source's schema changed in a way that is not accepted: `orders.note` is new (string); nothing was committed
       help: `drift show shop-orders` tells what changed; after `drift accept shop-orders`, `jobs resume [job]` commits the rows that were read
@@ -227,6 +228,7 @@ fn drift_that_is_accepted_lets_the_run_go_on() -> Result<()> {
 
     [job] completed in [seconds] on embedded
     ----- stderr -----
+    continuing the job [job] (attempt 3)
     · gates
     · prepare
     · commit orders

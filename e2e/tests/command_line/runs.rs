@@ -147,14 +147,14 @@ fn what_a_run_warns_of_is_told_at_its_end_and_afterwards() -> Result<()> {
 }
 
 /// Six chains of one slow request each.
-fn slow_feed(desk: &Desk) -> Result<GeneratedApi> {
+fn slow_feed(desk: &Desk, request: Duration) -> Result<GeneratedApi> {
     let api = GeneratedApi::start(Size {
         first: 1,
         step: 1,
         rows: 1,
         page_rows: 1,
         parents: 6,
-        page_delay: Duration::from_millis(300),
+        page_delay: request,
     })?;
     let document = json!({
         "version": "1.2", "name": "children", "created_by": "tests",
@@ -168,6 +168,66 @@ fn slow_feed(desk: &Desk) -> Result<GeneratedApi> {
     });
     desk.write("children.json", &document.to_string())?;
     Ok(api)
+}
+
+#[test]
+fn a_job_that_is_worked_on_is_not_taken_and_can_be_cancelled() -> Result<()> {
+    let desk = Desk::new()?;
+    let api = slow_feed(&desk, Duration::from_secs(5))?;
+    let run = desk.call(&["sample", "children.json"]).spawn()?;
+    wait_until("the first request", || Ok(api.requests() >= 1))?;
+    let job = desk.last_job()?;
+    let commands = [
+        "sample children.json",
+        &format!("jobs resume {job}"),
+        "state reset children",
+        "jobs list",
+        &format!("jobs cancel {job}"),
+    ];
+    assert_snapshot!(desk.transcript(&commands)?, @r#"
+    $ sample children.json
+    exit code: 15
+    ----- stderr -----
+    hint[UIS0620]: the sink names no `path`: the rows go to Parquet files in `data/tables` instead (children.json:1)
+    2 hints: `ingestion-runner plan children.json` shows them
+    error[conflict]: another process is working on job `[job]`
+      help: wait until it has ended, or stop it with `jobs cancel [job]`
+
+    $ jobs resume [job]
+    exit code: 15
+    ----- stderr -----
+    error[conflict]: another process is working on job `[job]`
+      help: wait until it has ended, or stop it with `jobs cancel [job]`
+
+    $ state reset children
+    exit code: 15
+    ----- stderr -----
+    error[conflict]: feed `children` has an unfinished job, `[job]`, that would move its state again
+      help: `jobs resume [job]` or `jobs cancel [job]` first
+
+    $ jobs list
+    exit code: 0
+    ----- stdout -----
+    JOB                                    FEED                       KIND   STATUS      CREATED             ERROR
+    [job]   children                   run    running     [instant]
+
+    $ jobs cancel [job]
+    exit code: 0
+    ----- stderr -----
+    job [job] is running; its process was asked to stop
+    "#);
+    let output = run.wait_with_output()?;
+    assert_eq!(output.status.code(), Some(CANCELLED));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let end: Vec<&str> = said.lines().rev().take(2).collect();
+    assert_eq!(
+        end,
+        [
+            "  help: what it had read is given up; run the document again to begin anew",
+            "error[cancelled]: the job was cancelled",
+        ]
+    );
+    Ok(())
 }
 
 /// Presses Ctrl-C once as many requests were made.
@@ -189,7 +249,7 @@ fn interrupted(desk: &Desk, api: &GeneratedApi, options: &[&str]) -> Result<Outc
 #[test]
 fn a_run_that_was_interrupted_says_so_and_goes_on() -> Result<()> {
     let desk = Desk::new()?;
-    let api = slow_feed(&desk)?;
+    let api = slow_feed(&desk, Duration::from_millis(600))?;
     let stopped = interrupted(&desk, &api, &["--json"])?;
     assert_eq!(stopped.code, Some(CANCELLED), "{}", stopped.describe());
     let report = stopped.json()?;
@@ -233,7 +293,7 @@ fn a_run_that_was_interrupted_says_so_and_goes_on() -> Result<()> {
 #[test]
 fn a_run_that_was_interrupted_tells_people_how_to_go_on() -> Result<()> {
     let desk = Desk::new()?;
-    let api = slow_feed(&desk)?;
+    let api = slow_feed(&desk, Duration::from_millis(600))?;
     let stopped = interrupted(&desk, &api, &[])?;
     let end: Vec<&str> = stopped.stderr.lines().rev().take(2).collect();
     let job = desk.last_job()?;
@@ -253,7 +313,7 @@ fn a_run_that_was_interrupted_tells_people_how_to_go_on() -> Result<()> {
     ensure!(
         again
             .stderr
-            .contains(&format!("continuing the unfinished job {job}")),
+            .contains(&format!("continuing the job {job} (attempt 2)")),
         "{}",
         again.describe()
     );

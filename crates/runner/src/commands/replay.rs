@@ -49,10 +49,7 @@ pub(crate) async fn replay(
             discard(&store, settings, &job, terminal).await?;
             None
         }
-        Some(job) if is_continued(&job, &planned.plan, &parameters) => {
-            terminal.note(&format!("continuing the unfinished replay {}", job.id));
-            Some(job.id)
-        }
+        Some(job) if is_continued(&job, &planned.plan, &parameters) => Some(job.id),
         Some(job) => return Err(other_document(&job)),
         None => None,
     };

@@ -49,11 +49,6 @@ pub(crate) async fn run(
             if job.document_hash == planned.plan.document_hash
                 && job.parameters_hash == parameters =>
         {
-            terminal.note(&format!(
-                "continuing the unfinished job {} ({})",
-                job.id,
-                job.state.as_str()
-            ));
             job.id
         }
         Some(job) => return Err(other_document(&job)),
@@ -74,6 +69,12 @@ pub(crate) async fn drive(
     // Somebody is looking: a process that died should not be waited for long.
     runner.lease = LEASE;
     let (claim, holding) = claim(store, settings, tenant, id, runner.lease, terminal).await?;
+    if claim.attempt.0 > 1 {
+        terminal.note(&format!(
+            "continuing the job {id} (attempt {})",
+            claim.attempt.0
+        ));
+    }
     let cancel = Cancel::new();
     let watcher = tokio::spawn(stop_on_interrupt(cancel.clone(), terminal));
     let report = runner.run(&claim, cancel).await;
