@@ -1,9 +1,43 @@
 //! What holds between the loads of a run: no two in one place, and what readers see while they commit.
 
+use runner_spec::model::{Sink, WriteMode};
 use runner_spec::{Code, Diagnostic};
 
 use super::findings::{Findings, at, list};
-use crate::model::{Catalog, Delivery, LoadPlan, Target};
+use crate::model::{Catalog, Delivery, LoadPlan, StreamPlan, Target, Window};
+
+const DELIVERY_SEMANTICS: &str = "delivery_semantics";
+const EXACTLY_ONCE: &str = "exactly_once";
+
+/// A load is exact whatever crashes. What is read again on purpose, though, is loaded again where no key tells it.
+pub(crate) fn asked_for(
+    load: &LoadPlan,
+    sink: &Sink,
+    sources: &[&StreamPlan],
+    findings: &mut Findings,
+) {
+    let asked = sink.config.get(DELIVERY_SEMANTICS);
+    if asked.and_then(|value| value.as_str()) != Some(EXACTLY_ONCE) {
+        return;
+    }
+    let is_told_by_key = load.write_mode != WriteMode::Append || !load.primary_key.is_empty();
+    let reads_again = |stream: &&&StreamPlan| {
+        let window = stream.incremental.as_ref().map(|plan| &plan.window);
+        matches!(window, Some(Window::LastDays { days }) if *days > 0)
+    };
+    let Some(stream) = sources.iter().find(reads_again).filter(|_| !is_told_by_key) else {
+        return;
+    };
+    findings.error(
+        Code::UnsupportedGuarantee,
+        &at::sink(load.sink).key("config").key(DELIVERY_SEMANTICS),
+        format!(
+            "`{EXACTLY_ONCE}` can't be kept for `{}`: every run of `{}` reads days again, and nothing tells the rows that are there",
+            load.table, stream.name
+        ),
+        "add a `primary_key`, write `config.lookback_days: 0`, or ask for `at_least_once`",
+    );
+}
 
 /// No two loads of one run write to one table.
 pub(crate) fn shared_tables(loads: &[LoadPlan], broken: &[usize], findings: &mut Findings) {

@@ -134,6 +134,7 @@ impl Builder<'_> {
         };
         let sources = self.sources();
         writes::check(&load, &sources, &settings.mode_path, findings);
+        guarantees::asked_for(&load, self.sink, &sources, findings);
         load
     }
 
