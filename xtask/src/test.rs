@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use runner_e2e::{in_ci, provision::SERVERS};
 
 use crate::{
-    checks::{arrows, crate_count, file_length, shell},
+    checks::{arrows, crate_count, file_length, row_values, shell},
     command::{cargo, inherited},
     generated, provision,
     toolbox::tool,
@@ -68,7 +68,7 @@ const STEPS: [Step; 14] = [
     },
     Step {
         name: "files",
-        about: "length of Rust files",
+        about: "length of Rust files, and the way of rows",
         check: check_files,
     },
     Step {
@@ -258,7 +258,11 @@ fn check_format(_: &mut Session) -> Result<Verdict> {
 }
 
 fn check_files(_: &mut Session) -> Result<Verdict> {
-    Ok(passed(format!("{} files", file_length::check()?)))
+    Ok(passed(format!(
+        "{} files, {} on the way of rows",
+        file_length::check()?,
+        row_values::check()?
+    )))
 }
 
 fn check_arrows(session: &mut Session) -> Result<Verdict> {

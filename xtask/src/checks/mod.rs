@@ -3,6 +3,7 @@
 pub(crate) mod arrows;
 pub(crate) mod crate_count;
 pub(crate) mod file_length;
+pub(crate) mod row_values;
 pub(crate) mod shell;
 
 use anyhow::{Result, bail};
