@@ -87,6 +87,13 @@ pub fn definitions(stream: &StreamPlan) -> BTreeMap<String, String> {
         };
         let fixed = match column.origin {
             TypeOrigin::Contract | TypeOrigin::Document => column.column_type.as_ref(),
+            // Where all fields pass, the column itself is there since a run has seen it: the next run would take it for a new word of
+            // the document, and its change for one that the document made.
+            TypeOrigin::Stored | TypeOrigin::Sample | TypeOrigin::Open
+                if stream.columns.pass_through =>
+            {
+                continue;
+            }
             // What was seen or stored is not the document's word.
             TypeOrigin::Stored | TypeOrigin::Sample | TypeOrigin::Open => None,
         };
@@ -498,8 +505,19 @@ mod tests {
         assert!(needs.mapped.contains("price"));
         let mut open = plan_json(&["orders"]);
         open["streams"][0]["columns"]["pass_through"] = json!(true);
-        let open = Needs::of(&plan_of(&open).streams[0], None);
-        assert!(open.mapped.is_empty() && open.required.contains("id"));
+        let needs = Needs::of(&plan_of(&open).streams[0], None);
+        assert!(needs.mapped.is_empty() && needs.required.contains("id"));
+        // A column that passed through an earlier run is none that the document names.
+        let definitions_of = |name: &str, origin: &str| {
+            let mut passed = open.clone();
+            passed["streams"][0]["columns"]["known"][0]["name"] = json!(name);
+            passed["streams"][0]["columns"]["known"][0]["origin"] = json!(origin);
+            definitions(&plan_of(&passed).streams[0])
+        };
+        for origin in ["stored", "sample", "open"] {
+            assert_eq!(definitions_of("id", origin).get("id"), None, "{origin}");
+        }
+        assert_eq!(definitions_of("id", "contract")["id"], "id integer");
         // A type that a sample gave is not the document's.
         let mut sampled = plan_json(&["orders"]);
         sampled["streams"][0]["columns"]["known"][0]["origin"] = json!("sample");

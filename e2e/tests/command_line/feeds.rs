@@ -175,6 +175,32 @@ fn drift_blocks_a_run_and_is_shown() -> Result<()> {
     Ok(())
 }
 
+/// The second run already: that a column is known by then is no word of the document.
+#[test]
+fn a_field_that_passes_through_may_not_change_its_type_unseen() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write_changed(
+        "orders.yaml",
+        &[
+            ("name: shop-orders", "name: shop-orders\ncompat_mode: FULL"),
+            ("        numeric_ranges: {price: [0, null]}\n", ""),
+            ("      price: {type: number}\n", ""),
+            (
+                "  sinks:",
+                "  slos: {block_on_schema_drift: true}\n  sinks:",
+            ),
+        ],
+    )?;
+    desk.call(&["sample", "orders.yaml"]).succeed()?;
+    let row = r#"{"id":4,"at":"2024-01-04T00:00:00Z","name":"e","price":"much"}"#;
+    desk.write("in/orders.jsonl", row)?;
+    let blocked = desk.call(&["sample", "orders.yaml"]).run()?;
+    assert_eq!(blocked.code, Some(11), "{}", blocked.describe());
+    let told = "`orders.price` was widened from integer or number to string; nothing was committed";
+    assert!(blocked.stderr.contains(told), "{}", blocked.describe());
+    Ok(())
+}
+
 #[test]
 fn drift_that_is_accepted_lets_the_run_go_on() -> Result<()> {
     let desk = drifted()?;
