@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use runner_e2e::{in_ci, provision::SERVERS};
 
 use crate::{
+    bench,
     checks::{arrows, crate_count, file_length, row_values, shell},
     command::{cargo, inherited},
     generated, provision,
@@ -60,7 +61,7 @@ struct Report {
 }
 
 /// The cheap checks come first: who forgot to format learns it in a second, not after the build.
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step {
         name: "format",
         about: "rustfmt",
@@ -120,6 +121,11 @@ const STEPS: [Step; 14] = [
         name: "tests",
         about: "unit, integration and end-to-end tests",
         check: run_tests,
+    },
+    Step {
+        name: "bench",
+        about: "the benchmark, with few rows and no peers",
+        check: run_bounded_bench,
     },
     Step {
         name: "doctests",
@@ -383,6 +389,15 @@ fn run_tests(session: &mut Session) -> Result<Verdict> {
         .env(runner_e2e::SKIPS_VARIABLE, &session.skips);
     inherited(&mut command)?;
     Ok(passed(""))
+}
+
+fn run_bounded_bench(session: &mut Session) -> Result<Verdict> {
+    if let Some(missing) = bench::missing()? {
+        return skipped_unless_in_ci(missing);
+    }
+    Ok(passed(bench::run_bounded(
+        session.workspace.binary("debug"),
+    )?))
 }
 
 fn run_doctests(_: &mut Session) -> Result<Verdict> {

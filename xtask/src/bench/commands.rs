@@ -1,29 +1,58 @@
 //! The command line of each contender in each scenario.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
-use runner_e2e::repository;
+use runner_e2e::{
+    provision::{BENCH_DLT, BENCH_FAUCET, BENCH_SLING, Cache, READERS, program},
+    repository,
+};
 use serde_json::{Value, json};
 
 use super::{
     Arena,
     contest::{Contender, Scenario, Source, Target},
+    floor,
 };
 
-/// The programs that take part.
+/// The programs that take part; those of contenders that were not asked for need not be there.
 pub(super) struct Peers {
     pub binary: PathBuf,
-    pub floor: PathBuf,
-    /// Pythons of two environments.
-    pub dlt: PathBuf,
-    pub duckdb: PathBuf,
-    pub faucet: PathBuf,
-    pub sling: PathBuf,
+    others: BTreeMap<Contender, PathBuf>,
+}
+
+impl Peers {
+    pub(super) fn find(binary: PathBuf, contenders: &[Contender], cache: &Cache) -> Result<Self> {
+        let mut others = BTreeMap::new();
+        for contender in contenders {
+            let found = match contender {
+                Contender::Dlt => cache.find(&BENCH_DLT)?.join("bin/python"),
+                Contender::DuckDb => cache.find(&READERS)?.join("bin/python"),
+                Contender::Faucet => program(&cache.find(&BENCH_FAUCET)?, "faucet")?,
+                Contender::Sling => program(&cache.find(&BENCH_SLING)?, "sling-linux-amd64")?,
+                Contender::Floor => floor::build()?,
+                Contender::Runner
+                | Contender::RunnerAgain
+                | Contender::Psql
+                | Contender::PsqlStaged => continue,
+            };
+            others.insert(*contender, found);
+        }
+        Ok(Self { binary, others })
+    }
+
+    fn command(&self, contender: Contender) -> Result<Command> {
+        let program = self
+            .others
+            .get(&contender)
+            .with_context(|| format!("{} was not asked for", contender.name()))?;
+        Ok(Command::new(program))
+    }
 }
 
 /// Folders of one run: what it writes for others, and what it keeps for itself.
@@ -59,15 +88,15 @@ pub(super) fn command(
     let mut command = match contender {
         Contender::Runner | Contender::RunnerAgain => runner(arena, scenario, place)?,
         Contender::Dlt => {
-            let mut command = Command::new(&arena.peers.dlt);
+            let mut command = arena.peers.command(contender)?;
             command
                 .arg(bench("dlt/pipeline.py"))
                 .args([scenario.source.name(), scenario.target.name()]);
             command
         }
-        Contender::Sling => sling(arena, place),
+        Contender::Sling => sling(arena, place)?,
         Contender::Faucet => {
-            let mut command = Command::new(&arena.peers.faucet);
+            let mut command = arena.peers.command(contender)?;
             let file = format!(
                 "faucet/{}_{}.yaml",
                 scenario.source.name(),
@@ -77,14 +106,14 @@ pub(super) fn command(
             command
         }
         Contender::DuckDb => {
-            let mut command = Command::new(&arena.peers.duckdb);
+            let mut command = arena.peers.command(contender)?;
             command
                 .arg(bench("duckdb/load.py"))
                 .arg(scenario.source.name());
             command
         }
         Contender::Floor => {
-            let mut command = Command::new(&arena.peers.floor);
+            let mut command = arena.peers.command(contender)?;
             let kind = if scenario.source == Source::Http {
                 "pages"
             } else {
@@ -168,8 +197,8 @@ fn runner(arena: &Arena, scenario: Scenario, place: &Place) -> Result<Command> {
     Ok(command)
 }
 
-fn sling(arena: &Arena, place: &Place) -> Command {
-    let mut command = Command::new(&arena.peers.sling);
+fn sling(arena: &Arena, place: &Place) -> Result<Command> {
+    let mut command = arena.peers.command(Contender::Sling)?;
     command
         .args(["run", "-r"])
         .arg(bench("sling/csv_postgres.yaml"));
@@ -179,7 +208,7 @@ fn sling(arena: &Arena, place: &Place) -> Command {
             format!("{}?sslmode=disable", postgres_url(arena)),
         )
         .env("HOME", &place.scratch);
-    command
+    Ok(command)
 }
 
 fn sink(target: Target, output: &Path) -> Value {

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use runner_e2e::{
     Flights,
     provision::{
-        BENCH_DLT, BENCH_FAUCET, BENCH_SLING, Cache, NGINX, POSTGRES, READERS, SERVERS, program,
+        BENCH_DLT, BENCH_FAUCET, BENCH_SLING, Cache, FLIGHTS, NGINX, POSTGRES, READERS, SERVERS,
     },
     readers::Readers,
     repository,
@@ -64,19 +64,75 @@ struct Arena {
     base_url: String,
 }
 
+/// What takes part in the bounded version: what needs neither a build nor an installation of its own.
+const BOUNDED: [Contender; 4] = [
+    Contender::Runner,
+    Contender::DuckDb,
+    Contender::Psql,
+    Contender::PsqlStaged,
+];
+const BOUNDED_ROWS: u64 = 10_000;
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     let scenarios = chosen_scenarios(&options.only)?;
     let contenders = chosen_contenders(&options.contenders)?;
     provision::install(&SERVERS)?;
-    provision::install(&[&BENCH_DLT, &BENCH_SLING, &BENCH_FAUCET])?;
+    for (contender, component) in [
+        (Contender::Dlt, &BENCH_DLT),
+        (Contender::Sling, &BENCH_SLING),
+        (Contender::Faucet, &BENCH_FAUCET),
+    ] {
+        if contenders.contains(&contender) {
+            provision::install(&[component])?;
+        }
+    }
     let binary = match &options.binary {
         Some(binary) => binary
             .canonicalize()
             .with_context(|| format!("there is no `{}`", binary.display()))?,
         None => workspace::release_binary()?,
     };
-    let arena = Arena::open(binary, options.rows)?;
-    let mut results = Results::new(arena.rows, options.runs);
+    let arena = Arena::open(binary, &contenders, options.rows)?;
+    let results = hold(&arena, &scenarios, &contenders, options.runs)?;
+    let output = repository().join(&options.output);
+    results.write(&output)?;
+    println!("wrote {}", options.output.display());
+    Ok(())
+}
+
+/// Why the bounded version can't run here, if it can't.
+pub(crate) fn missing() -> Result<Option<anyhow::Error>> {
+    let cache = Cache::open()?;
+    let needed = [&NGINX, &POSTGRES, &READERS, &FLIGHTS];
+    Ok(needed
+        .into_iter()
+        .find_map(|component| cache.find(component).err()))
+}
+
+/// Every scenario once with few rows, all of which have to arrive: for the benchmark to work when it is needed. Measures nothing.
+pub(crate) fn run_bounded(binary: PathBuf) -> Result<String> {
+    let scenarios = Scenario::all();
+    let arena = Arena::open(binary, &BOUNDED, Some(BOUNDED_ROWS))?;
+    hold(&arena, &scenarios, &BOUNDED, 1)?;
+    let left_out: Vec<&str> = Contender::ALL
+        .iter()
+        .filter(|contender| !BOUNDED.contains(contender))
+        .map(|contender| contender.name())
+        .collect();
+    Ok(format!(
+        "{} scenarios of {BOUNDED_ROWS} rows, without {}",
+        scenarios.len(),
+        left_out.join(", ")
+    ))
+}
+
+fn hold(
+    arena: &Arena,
+    scenarios: &[Scenario],
+    contenders: &[Contender],
+    runs: usize,
+) -> Result<Results> {
+    let mut results = Results::new(arena.rows, runs);
     for scenario in scenarios {
         let field: Vec<Contender> = scenario
             .contenders()
@@ -84,21 +140,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .copied()
             .filter(|contender| contenders.contains(contender))
             .collect();
-        for round in 0..options.runs {
+        for round in 0..runs {
             // Each round begins with another contender, so that nobody always runs after the same one.
             for place in 0..field.len() {
                 let contender = field[(place + round) % field.len()];
-                let sample = sample::take(&arena, scenario, contender)
+                let sample = sample::take(arena, *scenario, contender)
                     .with_context(|| format!("{} in {}", contender.name(), scenario.name()))?;
                 println!("{:16} {:14} {sample}", scenario.name(), contender.name());
-                results.add(scenario, contender, sample);
+                results.add(*scenario, contender, sample);
             }
         }
     }
-    let output = repository().join(&options.output);
-    results.write(&output)?;
-    println!("wrote {}", options.output.display());
-    Ok(())
+    Ok(results)
 }
 
 fn chosen_scenarios(names: &[String]) -> Result<Vec<Scenario>> {
@@ -141,14 +194,14 @@ fn chosen_contenders(names: &[String]) -> Result<Vec<Contender>> {
 }
 
 impl Arena {
-    fn open(binary: PathBuf, rows: Option<u64>) -> Result<Self> {
+    fn open(binary: PathBuf, contenders: &[Contender], rows: Option<u64>) -> Result<Self> {
         let cache = Cache::open()?;
-        let floor = floor::build()?;
+        let peers = Peers::find(binary, contenders, &cache)?;
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("data");
         std::fs::create_dir(&data)?;
         let nginx = Nginx::start(&cache.find(&NGINX)?, &data)?;
-        let flights = Flights::in_folder(&cache.find(&runner_e2e::provision::FLIGHTS)?);
+        let flights = Flights::in_folder(&cache.find(&FLIGHTS)?);
         let mut prepare = std::process::Command::new("python3");
         prepare
             .arg(repository().join("bench/prepare.py"))
@@ -161,14 +214,6 @@ impl Arena {
             .parse()
             .context("no number of rows was prepared")?;
         let readers = cache.find(&READERS)?;
-        let peers = Peers {
-            binary,
-            floor,
-            dlt: cache.find(&BENCH_DLT)?.join("bin/python"),
-            duckdb: readers.join("bin/python"),
-            faucet: program(&cache.find(&BENCH_FAUCET)?, "faucet")?,
-            sling: program(&cache.find(&BENCH_SLING)?, "sling-linux-amd64")?,
-        };
         let postgres = Postgres::start(
             &cache.find(&POSTGRES)?,
             &["shared_buffers=512MB", "max_wal_size=4GB"],
