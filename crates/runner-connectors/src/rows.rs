@@ -62,6 +62,8 @@ pub struct InvalidRow {
 
 /// The code of a row whose bytes are no text, so that what is shown of it has lost some.
 pub const INVALID_TEXT: &str = "invalid_text";
+/// The code of a value that needs a wider type than its column has, where the column can't be widened.
+pub const TYPE_CHANGED: &str = "type_changed";
 
 /// Why a row is in the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

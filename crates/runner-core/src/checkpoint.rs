@@ -109,6 +109,7 @@ impl Observed {
             let field = self.fields.entry(name.clone()).or_default();
             field.present += seen.present;
             field.nulls += seen.nulls;
+            field.outgrown += seen.outgrown;
             for name in &seen.types {
                 if let Err(place) = field.types.binary_search(name) {
                     field.types.insert(place, name.clone());
@@ -124,6 +125,9 @@ pub struct ObservedField {
     pub types: Vec<String>,
     pub present: u64,
     pub nulls: u64,
+    /// Values that need a wider type than the tables can take; their rows are set aside.
+    #[serde(default)]
+    pub outgrown: u64,
 }
 
 /// Cursor of one chain, as far as it has been sealed: the whole of it, not what a barrier added. A value that is read in several

@@ -60,6 +60,8 @@ pub enum DriftKind {
     Added,
     Widened,
     Changed,
+    /// Needs a wider type than its tables can take.
+    Outgrown,
     Missing,
 }
 

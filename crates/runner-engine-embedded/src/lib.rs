@@ -13,7 +13,6 @@ mod engine;
 mod evaluate;
 mod lane;
 mod masking;
-mod observed;
 mod outputs;
 mod parts;
 mod preview;

@@ -177,6 +177,11 @@ pub fn describe(change: &DriftChange) -> String {
         DriftKind::Added => format!("is new ({after})"),
         DriftKind::Widened => format!("was widened from {before} to {after}"),
         DriftKind::Changed => format!("changed from {before} to {after}"),
+        DriftKind::Outgrown => {
+            format!(
+                "needs a wider type ({after}) than its tables can take, which have it as {before}"
+            )
+        }
         DriftKind::Missing => format!("is missing from every row (was {before})"),
     }
 }
@@ -219,6 +224,9 @@ fn changes(observed: &Observed, accepted: &Observed, needs: &Needs) -> Vec<Drift
 
 /// How the types of a field changed; none where every type seen was accepted, or is a case of one that was.
 fn retyped(known: &ObservedField, seen: &ObservedField) -> Option<DriftKind> {
+    if seen.outgrown > 0 && known.outgrown == 0 {
+        return Some(DriftKind::Outgrown);
+    }
     let is_case = |new: &String| {
         known
             .types
@@ -309,6 +317,7 @@ mod tests {
                     types: types.iter().map(|&kind| kind.to_owned()).collect(),
                     present: 1,
                     nulls: 0,
+                    outgrown: 0,
                 };
                 ((*name).to_owned(), field)
             })
@@ -323,6 +332,28 @@ mod tests {
             sample_size: 10,
             redefined: BTreeSet::new(),
         }
+    }
+
+    /// A widening that loses nothing is accepted, and yet it is drift where the tables can't follow: once.
+    #[test]
+    fn what_the_tables_cannot_follow_is_told_once() {
+        let accepted = observed(&[("id", &["integer"])]);
+        let mut seen = observed(&[("id", &["integer", "string"])]);
+        let kinds = |seen: &Observed, accepted: &Observed| {
+            let needs = Needs::default();
+            let judged = judge(seen, Some(accepted), Compatibility::Backward, true, &needs);
+            let kinds: Vec<_> = judged.changes.iter().map(|change| change.kind).collect();
+            (kinds, judged.decision)
+        };
+        let widened = (vec![DriftKind::Widened], DriftDecision::Accepted);
+        assert_eq!(kinds(&seen, &accepted), widened);
+        if let Some(field) = seen.fields.get_mut("id") {
+            field.outgrown = 1;
+        }
+        let outgrown = (vec![DriftKind::Outgrown], DriftDecision::Blocked);
+        assert_eq!(kinds(&seen, &accepted), outgrown);
+        let after = accepted_by_operator(Some(&accepted), &seen, &[]);
+        assert_eq!(kinds(&seen, &after), (Vec::new(), DriftDecision::Accepted));
     }
 
     const BEFORE: Fields<'_> = &[

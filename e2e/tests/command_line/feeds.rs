@@ -196,8 +196,47 @@ fn a_field_that_passes_through_may_not_change_its_type_unseen() -> Result<()> {
     desk.write("in/orders.jsonl", row)?;
     let blocked = desk.call(&["sample", "orders.yaml"]).run()?;
     assert_eq!(blocked.code, Some(11), "{}", blocked.describe());
-    let told = "`orders.price` was widened from integer or number to string; nothing was committed";
+    let told = "`orders.price` needs a wider type (string) than its tables can take, which have it as integer or number; nothing was committed";
     assert!(blocked.stderr.contains(told), "{}", blocked.describe());
+    Ok(())
+}
+
+/// Text for numbers is a widening that loses nothing, but the table that is there can't follow it.
+#[test]
+fn a_type_that_the_table_cannot_follow_is_drift() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.write_changed(
+        "orders.yaml",
+        &[
+            ("        numeric_ranges: {price: [0, null]}\n", ""),
+            ("      price: {type: number}\n", ""),
+            (
+                "  sinks:",
+                "  slos: {block_on_schema_drift: true}\n  sinks:",
+            ),
+        ],
+    )?;
+    desk.call(&["sample", "orders.yaml"]).succeed()?;
+    let rows = |first: u32| {
+        let row = |id: u32, price: &str| {
+            format!(r#"{{"id":{id},"at":"2024-02-01T00:00:{id:02}Z","name":"e","price":{price}}}"#)
+        };
+        format!("{}\n{}\n", row(first, "3"), row(first + 1, r#""much""#))
+    };
+    desk.write("in/orders.jsonl", &rows(10))?;
+    let blocked = desk.call(&["sample", "orders.yaml"]).run()?;
+    assert_eq!(blocked.code, Some(11), "{}", blocked.describe());
+    let told = "`orders.price` needs a wider type (integer or string) than its tables can take, which have it as integer or number";
+    assert!(blocked.stderr.contains(told), "{}", blocked.describe());
+    // Once it is accepted the row that fits is loaded, and the same again is no news.
+    desk.call(&["drift", "accept", "shop-orders"]).succeed()?;
+    let job = desk.json(&["jobs", "list"])?["jobs"][0]["job_id"].clone();
+    let resumed = desk.json(&["jobs", "resume", job.as_str().unwrap_or_default()])?;
+    assert_eq!(resumed["streams"][0]["rows_loaded"], 1, "{resumed}");
+    desk.write("in/orders.jsonl", &rows(20))?;
+    let again = desk.json(&["sample", "orders.yaml"])?;
+    assert_eq!(again["streams"][0]["rows_loaded"], 1, "{again}");
+    assert_eq!(again["streams"][0]["rows_quarantined"], 1, "{again}");
     Ok(())
 }
 

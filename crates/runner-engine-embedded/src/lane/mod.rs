@@ -16,7 +16,6 @@ use runner_core::fault;
 use runner_core::{ChainEnd, Error, ErrorKind, Position, Result};
 
 use crate::cursor::CursorTracker;
-use crate::observed::merge_observed;
 use crate::outputs::Outputs;
 use crate::quarantine::QuarantineWriter;
 use crate::reading::Reading;
@@ -202,7 +201,7 @@ impl Lane {
         self.pending.requests += end.requests;
         self.pending.bytes_read += end.bytes;
         self.pending.pages += 1;
-        merge_observed(&mut self.pending.observed, &end.observed);
+        self.pending.observed.merge(&end.observed);
         for warning in end.warnings {
             // A decoder doesn't know whose rows it decodes.
             let stream = warning.stream.or_else(|| Some(self.run.plan.name.clone()));

@@ -47,6 +47,7 @@ impl Lane {
         let invalid = std::mem::take(&mut rows.invalid);
         let lines = lines_of(&rows.raw, invalid.is_empty()).await;
         for invalid in invalid {
+            self.pending.note_outgrown(&invalid.reasons, &version);
             let failed = FailedRow {
                 number: invalid.number,
                 line: lines.as_ref().and_then(|lines| lines.line(invalid.number)),

@@ -119,6 +119,7 @@ impl ScriptedEngine {
             types: vec![self.world.lock().field_type.clone()],
             present: rows,
             nulls: 0,
+            outgrown: 0,
         };
         let at = ObservedField {
             types: vec!["string".to_owned()],

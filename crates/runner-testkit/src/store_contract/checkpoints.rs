@@ -488,6 +488,7 @@ fn observed(type_name: &str) -> Observed {
         types: vec![type_name.to_owned()],
         present: 10,
         nulls: 1,
+        outgrown: 0,
     };
     Observed {
         fields: [("id".to_owned(), field)].into(),

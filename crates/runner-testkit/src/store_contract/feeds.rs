@@ -234,6 +234,7 @@ fn observed() -> Observed {
         types: vec!["integer".to_owned()],
         present: 1,
         nulls: 0,
+        outgrown: 0,
     };
     Observed {
         fields: [("id".to_owned(), field)].into(),

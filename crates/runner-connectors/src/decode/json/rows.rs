@@ -13,7 +13,7 @@ use crate::decode::evolution::Sighting;
 use crate::decode::keys::{Keys, TypeSet, Unknown};
 use crate::decode::text::shortened;
 use crate::decode::trace::{Kinds, MAX_STRUCT_FIELDS, Trace};
-use crate::rows::{INVALID_TEXT, RawForm, Reason};
+use crate::rows::{INVALID_TEXT, RawForm, Reason, TYPE_CHANGED};
 use crate::schema::{DecodedColumn, SchemaVersion, TypeBinding};
 
 /// Takes rows that are JSON texts.
@@ -396,7 +396,7 @@ pub(crate) fn not_taken(
 ) -> Reason {
     let code = match column.binding {
         TypeBinding::Fixed => "not_convertible",
-        TypeBinding::Pinned | TypeBinding::Known | TypeBinding::Open => "type_changed",
+        TypeBinding::Pinned | TypeBinding::Known | TypeBinding::Open => TYPE_CHANGED,
     };
     let name = format!("{}{place}", column.name);
     let message = format!("`{value}` can't be converted to {wanted} without loss");
